@@ -1,0 +1,1 @@
+//! Pure data structures: no system call, no coroutine, no clock.

@@ -1,0 +1,3 @@
+//! The hub: what runs the greenlets of a thread and parks them.
+
+pub(crate) mod park;

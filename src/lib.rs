@@ -1,0 +1,15 @@
+//! Stackful green threads for Rust: plain blocking code that parks a greenlet instead of a thread.
+//!
+//! See the README for a first example and `DESIGN.md` for the reasons behind the layers.
+#![cfg_attr(
+    loom,
+    expect(dead_code, unused_imports, reason = "the loom build leaves out whatever switches stacks")
+)]
+
+pub(crate) mod collections;
+pub(crate) mod hub;
+pub(crate) mod primitive;
+#[cfg(not(loom))]
+pub(crate) mod sys;
+#[cfg(not(loom))]
+pub(crate) mod stack;

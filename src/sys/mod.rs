@@ -1,0 +1,1 @@
+//! The only C: raw system calls, errno, mappings and guards, descriptor flags, signals.
