@@ -13,3 +13,5 @@ pub(crate) mod primitive;
 pub(crate) mod sys;
 #[cfg(not(loom))]
 pub(crate) mod stack;
+#[cfg(not(loom))]
+pub mod dns;
