@@ -1,0 +1,64 @@
+//! How large a stack is.
+//!
+//! A size is *address space*: memory is taken by touch, one page at a time. It includes the guard page.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::sys::map::page_size;
+
+/// What a greenlet gets when nobody says otherwise.
+pub(crate) const DEFAULT_SIZE: usize = 256 * 1024;
+
+/// The least size: a guard, and enough to format a panic message. Less is rounded up.
+pub(super) const MINIMUM: usize = 16 * 1024;
+
+/// The process's default. It guards nothing else, so relaxed access is enough.
+static DEFAULT: AtomicUsize = AtomicUsize::new(DEFAULT_SIZE);
+
+/// The size of stacks for greenlets that do not ask for one.
+#[inline]
+pub(crate) fn default_size() -> usize {
+    DEFAULT.load(Ordering::Relaxed)
+}
+
+/// Changes [`default_size`] for greenlets spawned from now on, on every thread.
+pub(crate) fn set_default_size(size: usize) {
+    DEFAULT.store(size, Ordering::Relaxed);
+}
+
+/// The size that a wish for `size` bytes gets: whole pages, at least [`MINIMUM`].
+pub(super) fn rounded(size: usize) -> io::Result<usize> {
+    size.max(MINIMUM)
+        .checked_next_multiple_of(page_size())
+        .filter(|rounded| isize::try_from(*rounded).is_ok())
+        .ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a stack larger than the address space",
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_whole_pages_and_not_too_small() {
+        assert_eq!(rounded(0).unwrap(), MINIMUM);
+        assert_eq!(rounded(MINIMUM).unwrap(), MINIMUM);
+        assert_eq!(rounded(MINIMUM + 1).unwrap(), MINIMUM + page_size());
+        assert_eq!(rounded(DEFAULT_SIZE).unwrap(), DEFAULT_SIZE);
+    }
+
+    #[test]
+    fn a_size_beyond_all_measure_is_bad_input() {
+        for size in [usize::MAX, usize::MAX - page_size(), usize::MAX / 2 + 1] {
+            assert_eq!(
+                rounded(size).unwrap_err().kind(),
+                io::ErrorKind::InvalidInput
+            );
+        }
+    }
+}
