@@ -175,18 +175,12 @@ mod tests {
     #[test]
     fn keeps_the_order_of_each_of_many_producers_and_loses_nothing() {
         const PRODUCERS: usize = 4;
-        const EACH: usize = if cfg!(debug_assertions) {
-            10_000
-        } else {
-            100_000
-        };
+        const EACH: usize = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
         let inbox: Arc<Inbox<(usize, usize)>> = Arc::new(Inbox::new());
         let threads: Vec<_> = (0..PRODUCERS)
             .map(|producer| {
                 let inbox = inbox.clone();
-                std::thread::spawn(move || {
-                    (0..EACH).for_each(|number| inbox.push((producer, number)))
-                })
+                std::thread::spawn(move || (0..EACH).for_each(|number| inbox.push((producer, number))))
             })
             .collect();
         let mut next = [0; PRODUCERS];
@@ -197,9 +191,7 @@ mod tests {
             }
             std::thread::yield_now();
         }
-        threads
-            .into_iter()
-            .for_each(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert!(inbox.is_empty());
     }
 }
@@ -223,9 +215,7 @@ mod loom_tests {
                 })
                 .collect();
             let mut taken: Vec<_> = inbox.drain().collect();
-            threads
-                .into_iter()
-                .for_each(|thread| thread.join().unwrap());
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
             taken.extend(inbox.drain());
             for producer in 0..2 {
                 let numbers: Vec<_> = taken

@@ -192,16 +192,13 @@ impl<T> Slab<T> {
 
     /// All values with their keys, in the order of their entries.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        self.entries
-            .iter()
-            .enumerate()
-            .filter_map(|(index, entry)| {
-                let key = Key {
-                    index: index as u32,
-                    generation: entry.generation,
-                };
-                entry.value.as_ref().map(|value| (key, value))
-            })
+        self.entries.iter().enumerate().filter_map(|(index, entry)| {
+            let key = Key {
+                index: index as u32,
+                generation: entry.generation,
+            };
+            entry.value.as_ref().map(|value| (key, value))
+        })
     }
 
     /// The keys of all values, in the order of their entries.
@@ -215,16 +212,8 @@ impl<T> Slab<T> {
     /// The range ends after four thousand million reuses of one entry; a successor made then still works, but could
     /// mistake a key of its own predecessor's successor. It takes a hub that ended three times and such a count.
     pub(crate) fn first_unused_generation(&self) -> u32 {
-        let after = |entry: &Entry<T>| {
-            entry
-                .generation
-                .saturating_add(u32::from(entry.value.is_some()))
-        };
-        self.entries
-            .iter()
-            .map(after)
-            .max()
-            .unwrap_or(self.first_generation)
+        let after = |entry: &Entry<T>| entry.generation.saturating_add(u32::from(entry.value.is_some()));
+        self.entries.iter().map(after).max().unwrap_or(self.first_generation)
     }
 }
 

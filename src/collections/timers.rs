@@ -221,10 +221,7 @@ mod tests {
     fn check<T>(timers: &Timers<T>) {
         assert_eq!(timers.heap.len(), timers.slots.len());
         for (position, node) in timers.heap.iter().enumerate() {
-            assert_eq!(
-                timers.slots.get(node.key).unwrap().position as usize,
-                position
-            );
+            assert_eq!(timers.slots.get(node.key).unwrap().position as usize, position);
             if position > 0 {
                 assert!(timers.heap[(position - 1) / ARITY].before(node));
             }
