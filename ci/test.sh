@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# The tests: unit, integration, examples and documentation in debug, all but documentation again in release.
+# With arguments: one `cargo test` in debug with them.
+
+# shellcheck source=ci/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+if [ $# -gt 0 ]; then
+    tests cargo test --locked --no-fail-fast "$@"
+else
+    tests cargo test --locked --no-fail-fast
+    tests cargo test --locked --no-fail-fast --release --lib --bins --tests --examples
+fi
+finish
