@@ -20,10 +20,15 @@ export RUSTC_BOOTSTRAP=1 RUSTFLAGS="${flags[*]}" CARGO_TARGET_DIR=$TARGET_DIR
 
 # search TARGET: libFuzzer writes what it finds to the first folder and reads the second too.
 search() {
-    local found="$TARGET_DIR/ci/fuzz/$1"
+    local found="$TARGET_DIR/ci/fuzz/$1" log="$TARGET_DIR/ci/fuzz-$1.log"
     mkdir -p "$found"
-    "$TARGET_DIR/$TRIPLE/release/fuzz_$1" -max_total_time="$SECONDS_EACH" -timeout=10 -rss_limit_mb=2048 -max_len=4096 \
-        -print_final_stats=1 -verbosity=0 -artifact_prefix="$found/" "$found" "ci/fuzz/corpus/$1"
+    if ! "$TARGET_DIR/$TRIPLE/release/fuzz_$1" -max_total_time="$SECONDS_EACH" -timeout=10 -rss_limit_mb=2048 \
+        -max_len=4096 -print_final_stats=1 -artifact_prefix="$TARGET_DIR/ci/fuzz-$1-" \
+        "$found" "ci/fuzz/corpus/$1" >"$log" 2>&1; then
+        tail -n 60 "$log"
+        return 1
+    fi
+    grep -E '^stat::(number|average)' "$log"
 }
 
 if [ $# -eq 0 ]; then

@@ -7,6 +7,9 @@
 )]
 
 pub(crate) mod collections;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub(crate) mod hub;
 pub(crate) mod primitive;
 #[cfg(not(loom))]
