@@ -1,6 +1,7 @@
 //! Stackful green threads for Rust: plain blocking code that parks a greenlet instead of a thread.
 //!
 //! See the README for a first example and `DESIGN.md` for the reasons behind the layers.
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 #![cfg_attr(
     loom,
     expect(dead_code, unused_imports, reason = "the loom build leaves out whatever switches stacks")
