@@ -116,3 +116,159 @@ fn name_of(name: &Option<NonNull<str>>) -> Option<&str> {
     // SAFETY: the describer answers with the name of the greenlet that runs, which is stuck in the fault being reported.
     name.map(|name| unsafe { name.as_ref() })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::hint::black_box;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Output;
+
+    use super::*;
+    use crate::stack::reserve;
+    use crate::sys::{alternate_stack, child};
+
+    /// SIGABRT.
+    const ABORTED: Option<i32> = Some(6);
+
+    /// SIGSEGV.
+    const FAULTED: Option<i32> = Some(11);
+
+    thread_local! {
+        /// Where the guard of the running test coroutine begins, or zero outside of one.
+        static RUNNING: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// Describes the coroutine of [`overflow`].
+    fn describe() -> Option<Occupant> {
+        let guard = RUNNING.get();
+        (guard != 0).then(|| Occupant {
+            guard: guard..guard + 4096,
+            stack_size: 65536,
+            id: 7,
+            name: Some(NonNull::from("greedy")),
+            spawned_at: Location::caller(),
+        })
+    }
+
+    /// Uses stack without end.
+    #[expect(unconditional_recursion, reason = "that is the fault to be reported")]
+    fn recurse(depth: usize) -> usize {
+        let frame = black_box([depth; 64]);
+        recurse(depth + 1) + frame[0]
+    }
+
+    /// Runs `body` in a coroutine on a stack of ours.
+    fn on_a_stack(body: fn()) {
+        let stack = reserve(65536).unwrap().claim().unwrap();
+        RUNNING.set(stack.guard().start);
+        let mut coroutine = corosensei::Coroutine::with_stack(stack, move |_: &corosensei::Yielder<(), ()>, ()| {
+            body();
+        });
+        coroutine.resume(());
+        RUNNING.set(0);
+    }
+
+    /// Gets all ready for a report.
+    fn prepare() {
+        install().unwrap();
+        ensure_alternate_stack().unwrap();
+        set_describer(describe);
+    }
+
+    /// Runs `body` in a child, as the test `name`, and gives the parent what came of it.
+    fn in_child(name: &str, environment: &[(&str, &str)], body: fn()) -> Option<Output> {
+        if child::is_this(module_path!(), name) {
+            body();
+            return None;
+        }
+        Some(child::run(module_path!(), name, "", environment))
+    }
+
+    /// Checks that a child reported the overflow of [`describe`]'s greenlet and aborted.
+    fn assert_reported(output: &Output) {
+        let errors = child::errors(output);
+        assert_eq!(output.status.signal(), ABORTED, "{output:?}");
+        for part in ["\"greedy\"", "#7", file!(), "65536 bytes", "iora::Builder::stack_size"] {
+            assert!(errors.contains(part), "{part:?} is missing: {errors}");
+        }
+    }
+
+    #[test]
+    fn an_overflow_is_reported_by_name_and_aborts() {
+        let name = "an_overflow_is_reported_by_name_and_aborts";
+        for environment in [&[][..], &[("IORA_STACK_GUARD", "mprotect")]] {
+            let output = in_child(name, environment, || {
+                prepare();
+                on_a_stack(|| {
+                    recurse(0);
+                });
+            });
+            match output {
+                Some(output) => assert_reported(&output),
+                None => return,
+            }
+        }
+    }
+
+    #[test]
+    fn a_thread_without_an_alternate_stack_reports_too() {
+        let name = "a_thread_without_an_alternate_stack_reports_too";
+        let output = in_child(name, &[], || {
+            alternate_stack::remove();
+            prepare();
+            on_a_stack(|| {
+                recurse(0);
+            });
+        });
+        if let Some(output) = output {
+            assert_reported(&output);
+        }
+    }
+
+    #[test]
+    fn another_fault_of_a_greenlet_is_not_called_an_overflow() {
+        let name = "another_fault_of_a_greenlet_is_not_called_an_overflow";
+        let output = in_child(name, &[], || {
+            prepare();
+            on_a_stack(|| {
+                // SAFETY: nothing is mapped there; that the access is refused is the point.
+                unsafe { std::ptr::without_provenance_mut::<u64>(8).write_volatile(1) };
+            });
+        });
+        if let Some(output) = output {
+            assert_eq!(output.status.signal(), FAULTED, "{output:?}");
+            assert!(!child::errors(&output).contains("greenlet #"), "{output:?}");
+        }
+    }
+
+    #[test]
+    fn the_overflow_of_a_thread_is_still_reported_by_std() {
+        let name = "the_overflow_of_a_thread_is_still_reported_by_std";
+        let output = in_child(name, &[], || {
+            prepare();
+            let builder = std::thread::Builder::new().name("deep-diver".into());
+            let _ = builder.spawn(|| recurse(0)).unwrap().join();
+        });
+        if let Some(output) = output {
+            assert_eq!(output.status.signal(), ABORTED, "{output:?}");
+            let errors = child::errors(&output);
+            assert!(errors.contains("deep-diver") && errors.contains("overflow"), "{errors}");
+            assert!(!errors.contains("greenlet"), "{errors}");
+        }
+    }
+
+    #[test]
+    fn a_greenlet_without_a_name_is_reported_by_its_number() {
+        let occupant = Occupant {
+            name: None,
+            ..{
+                RUNNING.set(4096);
+                describe().unwrap()
+            }
+        };
+        let mut text = String::new();
+        write_report(&mut text, &occupant);
+        assert!(text.contains("greenlet #7, spawned at "), "{text}");
+    }
+}

@@ -82,8 +82,7 @@ fn reserve_other(size: usize) -> io::Result<Reservation> {
         LATEST.set(Rc::as_ptr(class));
         class.clone()
     });
-    let class =
-        found.map_err(|_| io::Error::other("no stack for a greenlet: the thread is ending"))?;
+    let class = found.map_err(|_| io::Error::other("no stack for a greenlet: the thread is ending"))?;
     class.promise()?;
     Ok(Reservation { class })
 }
@@ -202,6 +201,7 @@ impl fmt::Debug for Stack {
 mod tests {
     use super::*;
     use crate::stack::DEFAULT_SIZE;
+    use crate::sys::child;
 
     /// A stack of the default size.
     fn stack() -> Stack {
@@ -223,11 +223,202 @@ mod tests {
 
     #[test]
     fn a_stack_runs_a_coroutine() {
-        let mut coroutine = corosensei::Coroutine::with_stack(
-            stack(),
-            |_: &corosensei::Yielder<usize, ()>, input: usize| input + 1,
-        );
+        let mut coroutine =
+            corosensei::Coroutine::with_stack(stack(), |_: &corosensei::Yielder<usize, ()>, input: usize| input + 1);
         assert_eq!(coroutine.resume(1).as_return(), Some(2));
         drop(coroutine.into_stack());
+    }
+
+    /// A page of the mapping is there at `address`: a look at the process's list.
+    fn is_mapped(address: usize) -> bool {
+        std::fs::read_to_string("/proc/self/maps").unwrap().lines().any(|line| {
+            let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+            let parse = |text| usize::from_str_radix(text, 16).unwrap();
+            (parse(start)..parse(end)).contains(&address)
+        })
+    }
+
+    /// Runs `body` in a child, as the test `name`, and checks that it succeeds.
+    fn in_child(name: &str, limits: &str, environment: &[(&str, &str)], body: fn()) {
+        if child::is_this(module_path!(), name) {
+            return body();
+        }
+        let output = child::run(module_path!(), name, limits, environment);
+        assert!(output.status.success(), "{output:?}");
+        let report = String::from_utf8_lossy(&output.stdout);
+        assert!(report.contains("1 passed"), "the child ran the test: {report}");
+    }
+
+    #[test]
+    fn the_parts_of_a_stack_lie_where_they_should() {
+        for size in [1, 16 * 1024, 100_000, DEFAULT_SIZE, 1 << 30] {
+            let stack = reserve(size).unwrap().claim().unwrap();
+            assert!(stack.size() >= size);
+            assert_eq!(stack.base().get() - stack.limit().get(), stack.size());
+            assert_eq!(stack.guard(), stack.limit().get()..stack.limit().get() + page_size());
+            assert_eq!(stack.base().get() % page_size(), 0);
+        }
+    }
+
+    #[test]
+    fn sizes_do_not_mix() {
+        let small = reserve(32 * 1024).unwrap().claim().unwrap();
+        let small_base = small.base();
+        drop(small);
+        let large = stack();
+        assert_ne!(large.base(), small_base);
+        assert_eq!(reserve(32 * 1024).unwrap().claim().unwrap().base(), small_base);
+    }
+
+    #[test]
+    fn an_impossible_size_is_an_error() {
+        assert_eq!(reserve(usize::MAX).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(reserve(1 << 60).unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+        drop(stack());
+    }
+
+    #[test]
+    fn a_forgotten_stack_stays_mapped_and_is_not_handed_out_again() {
+        let base = std::thread::spawn(|| {
+            let forgotten = stack();
+            let base = forgotten.base();
+            std::mem::forget(forgotten);
+            assert!((0..1000).map(|_| stack()).all(|other| other.base() != base));
+            base.get()
+        });
+        let base = base.join().unwrap();
+        assert!(is_mapped(base - 1));
+    }
+
+    #[test]
+    fn the_stacks_of_a_thread_end_with_it() {
+        in_child("the_stacks_of_a_thread_end_with_it", "", &[], || {
+            let thread = std::thread::spawn(|| {
+                let stacks: Vec<_> = (0..1000).map(|_| stack()).collect();
+                let bases: Vec<_> = stacks.iter().map(|stack| stack.base().get()).collect();
+                assert!(bases.iter().all(|base| is_mapped(base - 1)));
+                bases
+            });
+            let bases = thread.join().unwrap();
+            assert!(!bases.iter().any(|base| is_mapped(base - 1)));
+        });
+    }
+
+    #[test]
+    fn stacks_may_outlive_the_pool_of_a_thread_that_ends() {
+        thread_local! {
+            static EARLY: RefCell<Vec<Stack>> = const { RefCell::new(Vec::new()) };
+            static LATE: RefCell<Vec<Stack>> = const { RefCell::new(Vec::new()) };
+        }
+        in_child("stacks_may_outlive_the_pool_of_a_thread_that_ends", "", &[], || {
+            let thread = std::thread::spawn(|| {
+                // One is registered for destruction before the pool is, the other after: one of them outlives it.
+                EARLY.with_borrow_mut(|stacks| stacks.reserve(1));
+                let (first, second) = (stack(), stack());
+                let bases = [first.base().get(), second.base().get()];
+                EARLY.with_borrow_mut(|stacks| stacks.push(first));
+                LATE.with_borrow_mut(|stacks| stacks.push(second));
+                bases
+            });
+            let bases = thread.join().unwrap();
+            assert!(!bases.iter().any(|base| is_mapped(base - 1)));
+        });
+    }
+
+    #[test]
+    fn a_thread_that_ends_gives_no_more_stacks() {
+        /// Reserves when it is dropped.
+        struct Late;
+        impl Drop for Late {
+            fn drop(&mut self) {
+                // Before or after the pool's end: good or an error, never a panic (which would abort here).
+                if let Ok(reservation) = reserve(DEFAULT_SIZE) {
+                    drop(reservation.claim());
+                }
+            }
+        }
+        thread_local! {
+            static EARLY: Late = const { Late };
+            static LATER: Late = const { Late };
+        }
+        let thread = std::thread::spawn(|| {
+            EARLY.with(|_| ());
+            drop(stack());
+            LATER.with(|_| ());
+        });
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn many_threads_have_pools_of_their_own() {
+        let threads: Vec<_> = (0..16)
+            .map(|_| {
+                std::thread::spawn(|| {
+                    for round in 1..50 {
+                        let stacks: Vec<_> = (0..round).map(|_| stack()).collect();
+                        for stack in &stacks {
+                            let word = ptr::with_exposed_provenance_mut::<usize>(stack.base().get() - 8);
+                            // SAFETY: the stack is this thread's alone.
+                            unsafe { word.write_volatile(stack.base().get()) };
+                        }
+                        for stack in &stacks {
+                            let word = ptr::with_exposed_provenance::<usize>(stack.base().get() - 8);
+                            // SAFETY: the stack is this thread's alone.
+                            assert_eq!(unsafe { word.read_volatile() }, stack.base().get());
+                        }
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn running_out_of_address_space_is_an_error_and_passes() {
+        in_child(
+            "running_out_of_address_space_is_an_error_and_passes",
+            "ulimit -v 1000000;",
+            &[],
+            || {
+                let mut reservations = Vec::new();
+                let error = loop {
+                    match reserve(DEFAULT_SIZE) {
+                        Ok(reservation) => reservations.push(reservation),
+                        Err(error) => break error,
+                    }
+                };
+                assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+                // Smaller slabs fill what is left: more than three quarters of the limit are stacks.
+                assert!(reservations.len() > 3000, "{}", reservations.len());
+                // Each promise made is kept, and what is given up can be had again.
+                let stacks: Vec<_> = reservations.drain(..).map(|one| one.claim().unwrap()).collect();
+                assert!(reserve(DEFAULT_SIZE).is_err());
+                drop(stacks);
+                drop(stack());
+            },
+        );
+    }
+
+    #[test]
+    fn the_fallback_runs_out_of_mappings_with_an_error_and_recovers() {
+        let name = "the_fallback_runs_out_of_mappings_with_an_error_and_recovers";
+        in_child(name, "", &[("IORA_STACK_GUARD", "mprotect")], || {
+            let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap();
+            let limit: usize = limit.trim().parse().unwrap();
+            let mut stacks = Vec::new();
+            let error = loop {
+                assert!(stacks.len() <= limit, "more guards than mappings");
+                match reserve(16 * 1024).unwrap().claim() {
+                    Ok(stack) => stacks.push(stack),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+            assert!(stacks.len() > limit / 3, "{}", stacks.len());
+            stacks.truncate(10);
+            stacks.push(reserve(16 * 1024).unwrap().claim().unwrap());
+        });
     }
 }

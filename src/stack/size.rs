@@ -32,12 +32,7 @@ pub(super) fn rounded(size: usize) -> io::Result<usize> {
     size.max(MINIMUM)
         .checked_next_multiple_of(page_size())
         .filter(|rounded| isize::try_from(*rounded).is_ok())
-        .ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a stack larger than the address space",
-            )
-        })
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a stack larger than the address space"))
 }
 
 #[cfg(test)]
@@ -55,10 +50,7 @@ mod tests {
     #[test]
     fn a_size_beyond_all_measure_is_bad_input() {
         for size in [usize::MAX, usize::MAX - page_size(), usize::MAX / 2 + 1] {
-            assert_eq!(
-                rounded(size).unwrap_err().kind(),
-                io::ErrorKind::InvalidInput
-            );
+            assert_eq!(rounded(size).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         }
     }
 }

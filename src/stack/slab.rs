@@ -17,10 +17,7 @@
 //! 1. A slot is fresh, cold or *used* (handed out to the class: live, or in its warm cache); `used` counts the latter.
 //! 2. A slot handed out has its guard, its other pages are nobody else's, and they stay mapped until it is given back.
 //! 3. `roomy` holds the slabs with a slot to hand out, `empty` those with nothing but such slots.
-#![expect(
-    unsafe_code,
-    reason = "gives memory of stacks back and sets their guards"
-)]
+#![expect(unsafe_code, reason = "gives memory of stacks back and sets their guards")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -175,8 +172,7 @@ impl Slabs {
         let (&start, slab) = found.expect("a stack lies in a slab");
         let slot = (limit - start) / self.stack_size;
         debug_assert!(slot < slab.fresh);
-        slab.cold
-            .push(u16::try_from(slot).expect("a slab has few slots"));
+        slab.cold.push(u16::try_from(slot).expect("a slab has few slots"));
         slab.used -= 1;
         self.roomy.insert(start);
         if slab.used == 0 {

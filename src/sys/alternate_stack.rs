@@ -32,9 +32,7 @@ impl AlternateStack {
         }
         // SAFETY: `getauxval` has no precondition; it answers zero where it does not know.
         let kernel_needs = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) };
-        let kernel_needs = usize::try_from(kernel_needs)
-            .unwrap_or(0)
-            .max(libc::MINSIGSTKSZ);
+        let kernel_needs = usize::try_from(kernel_needs).unwrap_or(0).max(libc::MINSIGSTKSZ);
         let page = page_size();
         let size = (ROOM + kernel_needs).next_multiple_of(page);
         let mapping = Mapping::new(page + size)?;
@@ -83,6 +81,20 @@ fn current() -> io::Result<libc::stack_t> {
     Ok(unsafe { stack.assume_init() })
 }
 
+/// Takes the alternate stack of the calling thread out of force and says which it was: for tests of a thread that has none.
+#[cfg(test)]
+pub(crate) fn remove() -> libc::stack_t {
+    let before = current().unwrap();
+    let none = libc::stack_t {
+        ss_sp: ptr::null_mut(),
+        ss_flags: libc::SS_DISABLE,
+        ss_size: 0,
+    };
+    // SAFETY: taking an alternate stack out of force needs no memory.
+    unsafe { libc::sigaltstack(&raw const none, ptr::null_mut()) };
+    before
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,33 +102,16 @@ mod tests {
     #[test]
     fn a_thread_of_std_keeps_its_own() {
         let before = current().unwrap();
-        assert_eq!(
-            before.ss_flags & libc::SS_DISABLE,
-            0,
-            "std gave this thread one"
-        );
+        assert_eq!(before.ss_flags & libc::SS_DISABLE, 0, "std gave this thread one");
         assert!(AlternateStack::ensure().unwrap().is_none());
         assert_eq!(current().unwrap().ss_sp, before.ss_sp);
     }
 
     #[test]
     fn a_thread_without_one_gets_one_until_it_is_dropped() {
-        let theirs = current().unwrap();
-        let none = libc::stack_t {
-            ss_sp: ptr::null_mut(),
-            ss_flags: libc::SS_DISABLE,
-            ss_size: 0,
-        };
-        // SAFETY: taking an alternate stack out of force needs no memory.
-        unsafe { libc::sigaltstack(&raw const none, ptr::null_mut()) };
-        let ours = AlternateStack::ensure()
-            .unwrap()
-            .expect("the thread had none");
-        assert!(
-            ours.mapping
-                .range()
-                .contains(&current().unwrap().ss_sp.addr())
-        );
+        let theirs = remove();
+        let ours = AlternateStack::ensure().unwrap().expect("the thread had none");
+        assert!(ours.mapping.range().contains(&current().unwrap().ss_sp.addr()));
         assert!(
             AlternateStack::ensure().unwrap().is_none(),
             "a second one is not needed"

@@ -53,10 +53,7 @@ mod tests {
     fn what_was_set_is_read_back() {
         set(libc::EAGAIN);
         assert_eq!(get(), libc::EAGAIN);
-        assert_eq!(
-            std::io::Error::last_os_error().raw_os_error(),
-            Some(libc::EAGAIN)
-        );
+        assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EAGAIN));
     }
 
     #[test]

@@ -57,9 +57,7 @@ static WATCHER: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 pub(crate) fn watch(watcher: Watcher) -> io::Result<()> {
     /// One thread at a time. True when a former call has done it all.
     static DONE: Mutex<bool> = Mutex::new(false);
-    let mut done = DONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut done = DONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if *done {
         return Ok(());
     }
@@ -100,26 +98,21 @@ fn action(signal: libc::c_int, new: Option<&libc::sigaction>) -> io::Result<libc
 extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let _errno = errno::Saved::new();
     // SAFETY: the kernel passes a valid description to a handler that was set with SA_SIGINFO.
-    let code = unsafe { (*info).si_code };
-    let sent = code <= 0;
+    let description = unsafe { &*info };
+    let sent = description.si_code <= 0;
     let watcher = WATCHER.load(Ordering::Acquire);
     if !sent && !watcher.is_null() {
         // SAFETY: only `watch` stores there, and only a `Watcher`.
         let watcher = unsafe { mem::transmute::<*mut (), Watcher>(watcher) };
         // SAFETY: both signals carry an address when the kernel raised them.
-        let address = unsafe { (*info).si_addr() };
+        let address = unsafe { description.si_addr() };
         watcher(address.addr());
     }
     pass_on(signal, info, context, sent);
 }
 
 /// Does what would have been done without us.
-fn pass_on(
-    signal: libc::c_int,
-    info: *mut libc::siginfo_t,
-    context: *mut libc::c_void,
-    sent: bool,
-) {
+fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void, sent: bool) {
     let Some(watched) = WATCHED.iter().find(|watched| watched.signal == signal) else {
         return;
     };
@@ -160,4 +153,160 @@ fn restore_default(signal: libc::c_int) {
     // SAFETY: an action of zeroes is the default action with an empty mask and no flags.
     let default = unsafe { mem::zeroed::<libc::sigaction>() };
     let _ = action(signal, Some(&default));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Output;
+
+    use super::*;
+    use crate::sys::child;
+    use crate::sys::guard;
+    use crate::sys::map::{Mapping, page_size};
+
+    /// The exit code by which a handler of these tests shows that it ran as it should.
+    const HANDLED: i32 = 42;
+
+    /// A watcher that has nothing to say.
+    fn silent(_: usize) {}
+
+    /// Ends the process with [`HANDLED`], from a handler.
+    fn handled() -> ! {
+        // SAFETY: `_exit` may be called at any time.
+        unsafe { libc::_exit(HANDLED) }
+    }
+
+    extern "C" fn plain(signal: libc::c_int) {
+        assert_eq!(signal, libc::SIGSEGV);
+        handled();
+    }
+
+    extern "C" fn full(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+        assert_eq!(signal, libc::SIGSEGV);
+        assert!(!context.is_null());
+        // SAFETY: the kernel's description is valid in a handler.
+        let info = unsafe { &*info };
+        assert!(info.si_code > 0);
+        handled();
+    }
+
+    /// Sets the handler that is there before `watch`, in a child.
+    fn before(handler: usize, flags: libc::c_int) {
+        // SAFETY: zeroes are a valid action.
+        let mut new = unsafe { mem::zeroed::<libc::sigaction>() };
+        new.sa_sigaction = handler;
+        new.sa_flags = flags;
+        action(libc::SIGSEGV, Some(&new)).unwrap();
+    }
+
+    /// Touches a guard.
+    fn fault() {
+        let mapping = Mapping::new(page_size()).unwrap();
+        // SAFETY: the page is the mapping's and nothing is in it.
+        unsafe { guard::install(mapping.range()) }.unwrap();
+        // SAFETY: the page is mapped; that the access is refused is the point.
+        unsafe { ptr::with_exposed_provenance_mut::<u8>(mapping.range().start).write_volatile(1) };
+    }
+
+    /// Sends SIGSEGV to the calling thread.
+    fn send() {
+        // SAFETY: `raise` takes any signal.
+        unsafe { libc::raise(libc::SIGSEGV) };
+    }
+
+    /// Runs `body` in a child, as the test `name`, and gives the parent what came of it.
+    fn in_child(name: &str, body: fn()) -> Option<Output> {
+        if child::is_this(module_path!(), name) {
+            body();
+            return None;
+        }
+        Some(child::run(module_path!(), name, "", &[]))
+    }
+
+    #[test]
+    fn a_plain_handler_that_was_there_gets_the_fault() {
+        let output = in_child("a_plain_handler_that_was_there_gets_the_fault", || {
+            let handler: PlainHandler = plain;
+            before(handler as usize, 0);
+            watch(silent).unwrap();
+            fault();
+        });
+        if let Some(output) = output {
+            assert_eq!(output.status.code(), Some(HANDLED), "{output:?}");
+        }
+    }
+
+    #[test]
+    fn a_full_handler_that_was_there_gets_the_fault_with_all_arguments() {
+        let output = in_child(
+            "a_full_handler_that_was_there_gets_the_fault_with_all_arguments",
+            || {
+                let handler: FullHandler = full;
+                before(handler as usize, libc::SA_SIGINFO | libc::SA_ONSTACK);
+                watch(silent).unwrap();
+                fault();
+            },
+        );
+        if let Some(output) = output {
+            assert_eq!(output.status.code(), Some(HANDLED), "{output:?}");
+        }
+    }
+
+    #[test]
+    fn the_watcher_is_shown_the_address_first() {
+        let output = in_child("the_watcher_is_shown_the_address_first", || {
+            watch(|address| {
+                if address == 8 {
+                    handled();
+                }
+            })
+            .unwrap();
+            // SAFETY: nothing is mapped there; that the access is refused is the point.
+            unsafe { ptr::without_provenance_mut::<u64>(8).write_volatile(1) };
+        });
+        if let Some(output) = output {
+            assert_eq!(output.status.code(), Some(HANDLED), "{output:?}");
+        }
+    }
+
+    #[test]
+    fn the_default_action_still_ends_the_process_by_a_fault() {
+        let output = in_child("the_default_action_still_ends_the_process_by_a_fault", || {
+            before(libc::SIG_DFL, 0);
+            watch(silent).unwrap();
+            fault();
+        });
+        if let Some(output) = output {
+            assert_eq!(output.status.signal(), Some(libc::SIGSEGV), "{output:?}");
+        }
+    }
+
+    #[test]
+    fn the_default_action_still_ends_the_process_by_a_signal_sent() {
+        let output = in_child("the_default_action_still_ends_the_process_by_a_signal_sent", || {
+            before(libc::SIG_DFL, 0);
+            watch(silent).unwrap();
+            send();
+        });
+        if let Some(output) = output {
+            assert_eq!(output.status.signal(), Some(libc::SIGSEGV), "{output:?}");
+        }
+    }
+
+    #[test]
+    fn an_ignored_signal_stays_ignored_when_sent_but_not_when_it_is_a_fault() {
+        let name = "an_ignored_signal_stays_ignored_when_sent_but_not_when_it_is_a_fault";
+        let output = in_child(name, || {
+            before(libc::SIG_IGN, 0);
+            watch(silent).unwrap();
+            send();
+            io::Write::write_all(&mut io::stderr(), b"survived").unwrap();
+            fault();
+        });
+        if let Some(output) = output {
+            assert!(child::errors(&output).contains("survived"), "{output:?}");
+            assert_eq!(output.status.signal(), Some(libc::SIGSEGV), "{output:?}");
+        }
+    }
 }

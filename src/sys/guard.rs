@@ -60,11 +60,7 @@ fn choose() -> Kind {
     };
     // SAFETY: the page is the probe's own, and nothing is in it.
     let installed = unsafe { install_light(probe.range()) };
-    if installed.is_ok() {
-        Kind::Light
-    } else {
-        Kind::Split
-    }
+    if installed.is_ok() { Kind::Light } else { Kind::Split }
 }
 
 /// Makes `range` a guard.
@@ -109,5 +105,83 @@ unsafe fn install_light(range: Range<usize>) -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::last_os_error())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+    use crate::sys::{child, map};
+
+    /// Runs the test `name` with both kinds of guard: it must die by SIGSEGV after having said "so far".
+    fn dies_at_the_guard(name: &str) {
+        for environment in [&[][..], &[(VARIABLE, "mprotect")]] {
+            let output = child::run(module_path!(), name, "", environment);
+            assert_eq!(output.status.signal(), Some(libc::SIGSEGV), "{output:?}");
+            assert!(child::errors(&output).contains("so far"), "{output:?}");
+        }
+    }
+
+    /// Writes to `address`.
+    fn write(address: usize) {
+        // SAFETY: the tests pass addresses inside their mapping, or of its guard, where the process is to die.
+        unsafe { ptr::with_exposed_provenance_mut::<u8>(address).write_volatile(1) };
+    }
+
+    /// Says in a child that it lives.
+    fn so_far() {
+        use std::io::Write;
+        io::stderr().write_all(b"so far\n").unwrap();
+    }
+
+    #[test]
+    fn a_guard_ends_whoever_touches_it_and_nobody_else() {
+        let name = "a_guard_ends_whoever_touches_it_and_nobody_else";
+        if !child::is_this(module_path!(), name) {
+            return dies_at_the_guard(name);
+        }
+        let page = page_size();
+        let mapping = Mapping::new(3 * page).unwrap();
+        let start = mapping.range().start;
+        // SAFETY: the page is the mapping's and nothing is in it.
+        unsafe { install(start + page..start + 2 * page) }.unwrap();
+        write(start + page - 1);
+        write(start + 2 * page);
+        so_far();
+        write(start + 2 * page - 1);
+    }
+
+    #[test]
+    fn a_guard_stays_when_its_memory_is_discarded() {
+        let name = "a_guard_stays_when_its_memory_is_discarded";
+        if !child::is_this(module_path!(), name) {
+            return dies_at_the_guard(name);
+        }
+        let page = page_size();
+        let mapping = Mapping::new(2 * page).unwrap();
+        let start = mapping.range().start;
+        // SAFETY: the page is the mapping's and nothing is in it.
+        unsafe { install(start..start + page) }.unwrap();
+        write(start + page);
+        // SAFETY: the mapping is the test's, which has no use for its content.
+        unsafe { map::discard(mapping.range()) };
+        write(start + page);
+        so_far();
+        write(start);
+    }
+
+    #[test]
+    fn the_environment_forces_the_fallback() {
+        let name = "the_environment_forces_the_fallback";
+        if child::is_this(module_path!(), name) {
+            assert_eq!(kind(), Kind::Split);
+        } else {
+            let output = child::run(module_path!(), name, "", &[(VARIABLE, "mprotect")]);
+            assert!(output.status.success(), "{output:?}");
+            let report = String::from_utf8_lossy(&output.stdout);
+            assert!(report.contains("1 passed"), "the child ran the test: {report}");
+        }
     }
 }

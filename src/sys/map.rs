@@ -1,8 +1,5 @@
 //! Private anonymous memory that costs nothing until it is touched.
-#![expect(
-    unsafe_code,
-    reason = "mappings are made, changed and ended by system calls"
-)]
+#![expect(unsafe_code, reason = "mappings are made, changed and ended by system calls")]
 
 use std::io;
 use std::ops::Range;

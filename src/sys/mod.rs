@@ -1,6 +1,8 @@
 //! The only C: raw system calls, errno, mappings and guards, descriptor flags, signals.
 
 pub(crate) mod alternate_stack;
+#[cfg(test)]
+pub(crate) mod child;
 pub(crate) mod errno;
 pub(crate) mod fault;
 pub(crate) mod guard;
