@@ -17,5 +17,6 @@ pub(crate) mod primitive;
 pub(crate) mod sys;
 #[cfg(not(loom))]
 pub(crate) mod stack;
+pub mod sync;
 #[cfg(not(loom))]
 pub mod dns;

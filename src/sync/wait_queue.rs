@@ -1,0 +1,512 @@
+//! Waiting, written once: state and the lines of those who wait for it to change, under one short lock.
+//!
+//! ```text
+//!            ┌───────────── lock ─────────────┐
+//! waiter:    │ check state; else stand in line │ ── park ──► │ granted? take the ticket home │
+//! notifier:  │ change state; grant the first   │ ── unlock, then unpark
+//! ```
+//!
+//! 1. *Nothing is missed*: the check and the standing in line happen under one lock, and so do the change and the grant.
+//! 2. *Strict hand-over*: a notifier gives what there is to the first in line, by [`View::grant`]: that waiter leaves the
+//!    line and owns it from then on, even before it runs. Nobody who comes later gets past it.
+//! 3. *Each waiter brings a ticket* (an item to put, an empty hand for an item to get, or nothing). The one who grants sees
+//!    it and may change it; the waiter takes it home.
+//! 4. *Cancel-safe*: a waiter may time out or be unwound by a kill at any moment. Its guard takes it out of the line; if a grant
+//!    had reached it already, a time-out turns into success, and an unwind hands the grant to [`Handover::take_back`].
+//! 5. *Nothing is woken, dropped or called back under the lock*: those to wake are collected and woken after it.
+//!
+//! The lock is never held across a park, so waiting for it is as short as the sections here.
+
+use crate::collections::lines::{Lines, Place};
+use crate::hub::park::{self, Unparker, WakeReason};
+use crate::primitive::{Mutex, MutexGuard, const_unless_loom};
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+/// What a primitive tells its wait queue: what waiters carry, and what becomes of a grant whose waiter was unwound.
+pub(crate) trait Handover<const N: usize = 1>: Sized {
+    /// What each waiter brings and takes home; see invariant 3.
+    type Ticket;
+
+    /// A waiter of `line` was granted something and unwound before it ran: grant it to the next, or take it back.
+    /// What is left in `ticket` is dropped after unlocking.
+    fn take_back(view: &mut View<'_, Self, N>, line: usize, ticket: &mut Self::Ticket);
+}
+
+/// One waiter.
+struct Waiter<T> {
+    /// Wakes it; gone once it was granted.
+    unparker: Option<Unparker>,
+    /// See invariant 3.
+    ticket: T,
+}
+
+/// What the lock protects.
+struct Inner<S: Handover<N>, const N: usize> {
+    /// The primitive's own.
+    state: S,
+    /// Who waits. Those out of line have been granted something.
+    lines: Lines<Waiter<S::Ticket>, N>,
+}
+
+/// The state of a primitive and `N` lines of greenlets and threads that wait for it to change.
+pub(crate) struct WaitQueue<S: Handover<N>, const N: usize = 1> {
+    /// See the top of the file.
+    inner: Mutex<Inner<S, N>>,
+}
+
+/// What a primitive sees and does under the lock.
+pub(crate) struct View<'a, S: Handover<N>, const N: usize = 1> {
+    /// The primitive's own.
+    pub(crate) state: &'a mut S,
+    /// Who waits.
+    lines: &'a mut Lines<Waiter<S::Ticket>, N>,
+    /// Whom to wake after unlocking.
+    wakes: &'a mut Wakes,
+}
+
+/// How a wait ended. The ticket comes back in every case.
+#[must_use]
+#[derive(Debug)]
+pub(crate) enum Waited<R, T> {
+    /// It did not have to wait.
+    AtOnce(R),
+    /// Somebody granted it what it waited for.
+    Granted(T),
+    /// The deadline passed first.
+    TimedOut(T),
+    /// The thread is unwinding and must not switch (design: "Never switch while unwinding"); nothing was waited for.
+    Refused(T),
+}
+
+impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
+    const_unless_loom! {
+        /// Nobody waits yet.
+        pub(crate) const fn new(state: S) -> WaitQueue<S, N> {
+            WaitQueue { inner: Mutex::new(Inner { state, lines: Lines::new() }) }
+        }
+    }
+
+    /// Looks at the state and changes it, under the lock; wakes whoever was granted something, after it.
+    #[inline]
+    pub(crate) fn with<R>(&self, change: impl FnOnce(&mut View<'_, S, N>) -> R) -> R {
+        let mut wakes = Wakes::default();
+        let result = change(&mut View::new(&mut self.lock(), &mut wakes));
+        wakes.wake();
+        result
+    }
+
+    /// Attempts something under the lock; if that gives a ticket instead of a result, waits in `line` with it.
+    ///
+    /// Parks the caller until it is granted what it waits for, or `deadline` passes. `what` names the wait in one word.
+    #[inline]
+    pub(crate) fn wait<R>(
+        &self,
+        line: usize,
+        deadline: Option<Instant>,
+        what: &'static str,
+        attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
+    ) -> Waited<R, S::Ticket> {
+        let mut wakes = Wakes::default();
+        let mut inner = self.lock();
+        let ticket = match attempt(&mut View::new(&mut inner, &mut wakes)) {
+            Ok(result) => {
+                drop(inner);
+                wakes.wake();
+                return Waited::AtOnce(result);
+            }
+            Err(ticket) => ticket,
+        };
+        let place = inner.lines.push_back(line, Waiter::new(ticket));
+        drop(inner);
+        let waiting = Waiting {
+            queue: self,
+            place: Some(place),
+            line,
+        };
+        wakes.wake();
+        waiting.park(deadline, what)
+    }
+
+    /// Stands in `line` without parking yet, for whoever has something to do in between (a condition unlocks its mutex).
+    pub(crate) fn stand_in_line(&self, line: usize, ticket: S::Ticket) -> Waiting<'_, S, N> {
+        let place = self.lock().lines.push_back(line, Waiter::new(ticket));
+        Waiting {
+            queue: self,
+            place: Some(place),
+            line,
+        }
+    }
+
+    /// As [`WaitQueue::stand_in_line`], before all others: for a wait that blocks the whole thread, and with it those before it.
+    pub(crate) fn stand_first_in_line(&self, line: usize, ticket: S::Ticket) -> Waiting<'_, S, N> {
+        let place = self.lock().lines.push_front(line, Waiter::new(ticket));
+        Waiting {
+            queue: self,
+            place: Some(place),
+            line,
+        }
+    }
+
+    /// The state, for its only owner.
+    #[cfg(not(loom))]
+    pub(crate) fn get_mut(&mut self) -> &mut S {
+        &mut self.inner.get_mut().unwrap_or_else(PoisonError::into_inner).state
+    }
+
+    /// The lock. No foreign code runs under it, so a panic there is a bug of ours and leaves the state whole.
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, Inner<S, N>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'a, S: Handover<N>, const N: usize> View<'a, S, N> {
+    /// The view of a locked queue.
+    #[inline]
+    fn new(inner: &'a mut Inner<S, N>, wakes: &'a mut Wakes) -> View<'a, S, N> {
+        View {
+            state: &mut inner.state,
+            lines: &mut inner.lines,
+            wakes,
+        }
+    }
+
+    /// Grants the first in `line` what it waits for: it leaves the line and will be woken. `None` if nobody waits.
+    #[inline]
+    pub(crate) fn grant(&mut self, line: usize) -> Option<&mut S::Ticket> {
+        let waiter = self.lines.step_out_first(line)?;
+        if let Some(unparker) = waiter.unparker.take() {
+            self.wakes.add(unparker);
+        }
+        Some(&mut waiter.ticket)
+    }
+
+    /// Grants all of `line`, in order.
+    pub(crate) fn grant_all(&mut self, line: usize) {
+        while self.grant(line).is_some() {}
+    }
+
+    /// The ticket of the first in `line`, to look at before granting.
+    #[inline]
+    pub(crate) fn first(&mut self, line: usize) -> Option<&mut S::Ticket> {
+        self.lines.first(line).map(|waiter| &mut waiter.ticket)
+    }
+
+    /// Whether nobody stands in `line`.
+    #[inline]
+    pub(crate) fn nobody_in(&self, line: usize) -> bool {
+        self.lines.is_empty(line)
+    }
+
+    /// How many stand in `line`; counts them.
+    pub(crate) fn count_in(&self, line: usize) -> usize {
+        self.lines.len(line)
+    }
+}
+
+impl<T> Waiter<T> {
+    /// The caller as a waiter.
+    fn new(ticket: T) -> Waiter<T> {
+        Waiter {
+            unparker: Some(Unparker::current()),
+            ticket,
+        }
+    }
+}
+
+/// A waiter's own hold on its place in line. Dropping it (a kill unwinds through it) leaves the line; see invariant 4.
+pub(crate) struct Waiting<'a, S: Handover<N>, const N: usize = 1> {
+    /// Where it waits.
+    queue: &'a WaitQueue<S, N>,
+    /// Its place; `None` once it has been taken out.
+    place: Option<Place>,
+    /// Its line.
+    line: usize,
+}
+
+impl<S: Handover<N>, const N: usize> Waiting<'_, S, N> {
+    /// Parks until it is granted what it waits for or `deadline` passes. Never [`Waited::AtOnce`].
+    pub(crate) fn park<R>(self, deadline: Option<Instant>, what: &'static str) -> Waited<R, S::Ticket> {
+        self.until(|| park::park(deadline, what))
+    }
+
+    /// As [`Waiting::park`], but never switches: blocks the thread. Only where another thread can end the wait.
+    pub(crate) fn block<R>(self, deadline: Option<Instant>, what: &'static str) -> Waited<R, S::Ticket> {
+        self.until(|| park::block(deadline, what))
+    }
+
+    /// Calls `park` until it is granted something or `park` says that it will not be.
+    #[inline]
+    fn until<R>(mut self, park: impl Fn() -> WakeReason) -> Waited<R, S::Ticket> {
+        loop {
+            let reason = park();
+            if let Some((ticket, granted)) = self.leave(|granted| granted || reason != WakeReason::Unparked) {
+                return match reason {
+                    // What was granted counts even if the deadline passed as well: it must not be lost.
+                    _ if granted => Waited::Granted(ticket),
+                    WakeReason::Refused => Waited::Refused(ticket),
+                    WakeReason::TimedOut | WakeReason::Unparked => Waited::TimedOut(ticket),
+                };
+            }
+        }
+    }
+
+    /// Takes the waiter out if `leaves` says so of its having been granted something: its ticket, and that answer.
+    #[inline]
+    fn leave(&mut self, leaves: impl FnOnce(bool) -> bool) -> Option<(S::Ticket, bool)> {
+        let mut inner = self.queue.lock();
+        let granted = !inner.lines.in_line(self.place.as_ref()?);
+        if !leaves(granted) {
+            return None;
+        }
+        let waiter = inner.lines.take(self.place.take()?)?;
+        Some((waiter.ticket, granted))
+    }
+}
+
+impl<S: Handover<N>, const N: usize> Drop for Waiting<'_, S, N> {
+    fn drop(&mut self) {
+        let Some(place) = self.place.take() else { return };
+        let mut wakes = Wakes::default();
+        let mut inner = self.queue.lock();
+        let granted = !inner.lines.in_line(&place);
+        let mut waiter = inner.lines.take(place);
+        if let Some(waiter) = waiter.as_mut().filter(|_| granted) {
+            S::take_back(&mut View::new(&mut inner, &mut wakes), self.line, &mut waiter.ticket);
+        }
+        drop(inner);
+        wakes.wake();
+    }
+}
+
+/// Those to wake after unlocking: seldom more than one, which then needs no allocation.
+#[derive(Default)]
+struct Wakes {
+    /// The first one added.
+    first: Option<Unparker>,
+    /// The others.
+    more: Vec<Unparker>,
+}
+
+impl Wakes {
+    /// One more to wake.
+    #[inline]
+    fn add(&mut self, unparker: Unparker) {
+        match self.first {
+            None => self.first = Some(unparker),
+            Some(_) => self.more.push(unparker),
+        }
+    }
+
+    /// Wakes them in the order in which they were added.
+    #[inline]
+    fn wake(self) {
+        if let Some(first) = self.first {
+            first.unpark();
+            self.more.iter().for_each(Unparker::unpark);
+        }
+    }
+}
+
+/// The deadline that is `timeout` from now; `None`, which is for ever, if that is beyond what an `Instant` holds.
+pub(crate) fn deadline_after(timeout: Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
+}
+
+/// The end of a wait that must not switch and cannot fail: see [`Waited::Refused`]. The caller is unwinding already.
+#[cold]
+pub(crate) fn refused(what: &str) -> ! {
+    panic!(
+        "{what} would have to wait while its greenlet is unwinding: a destructor that runs during a panic or a kill \
+         must not wait for other greenlets"
+    )
+}
+
+/// A queue of tokens: the smallest primitive, for the tests of the waiting itself.
+#[cfg(test)]
+mod token {
+    use super::*;
+    use std::convert::Infallible;
+
+    /// How many tokens there are that nobody owns.
+    pub(super) struct Tokens(pub(super) usize);
+
+    impl Handover for Tokens {
+        type Ticket = ();
+
+        fn take_back(view: &mut View<'_, Self>, _line: usize, _ticket: &mut ()) {
+            put(view);
+        }
+    }
+
+    /// Gives a token to the first in line or, if nobody waits, keeps it.
+    pub(super) fn put(view: &mut View<'_, Tokens>) {
+        if view.grant(0).is_none() {
+            view.state.0 += 1;
+        }
+    }
+
+    /// Takes a token that nobody owns.
+    pub(super) fn take(view: &mut View<'_, Tokens>) -> Result<(), ()> {
+        view.state.0 = view.state.0.checked_sub(1).ok_or(())?;
+        Ok(())
+    }
+
+    /// Waits for a token.
+    pub(super) fn get(queue: &WaitQueue<Tokens>, deadline: Option<Instant>) -> Waited<(), ()> {
+        queue.wait(0, deadline, "token", take)
+    }
+
+    /// A waiter that stands in line but never parks.
+    pub(super) fn stand(queue: &WaitQueue<Tokens>) -> Waiting<'_, Tokens> {
+        queue.stand_in_line(0, ())
+    }
+
+    /// Parks a waiter that stands in line.
+    pub(super) fn granted(waiting: Waiting<'_, Tokens>) -> bool {
+        matches!(
+            waiting.park::<Infallible>(Some(Instant::now()), "token"),
+            Waited::Granted(())
+        )
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::token::*;
+    use super::*;
+
+    #[test]
+    fn first_come_first_served() {
+        let queue = WaitQueue::new(Tokens(0));
+        let (first, second, third) = (stand(&queue), stand(&queue), stand(&queue));
+        queue.with(put);
+        queue.with(put);
+        assert!(granted(first));
+        assert!(granted(second));
+        assert!(!granted(third));
+    }
+
+    #[test]
+    fn nobody_gets_past_a_waiter() {
+        let queue = WaitQueue::new(Tokens(0));
+        let first = stand(&queue);
+        queue.with(put);
+        assert!(matches!(get(&queue, Some(Instant::now())), Waited::TimedOut(())));
+        assert!(granted(first));
+    }
+
+    #[test]
+    fn a_grant_that_came_before_the_end_of_the_wait_counts() {
+        let queue = WaitQueue::new(Tokens(0));
+        let waiting = stand(&queue);
+        queue.with(put);
+        assert!(granted(waiting), "the deadline had passed, but so had the grant");
+        assert_eq!(queue.with(|view| view.state.0), 0);
+    }
+
+    #[test]
+    fn who_is_unwound_leaves_the_line_and_passes_the_grant_on() {
+        let queue = WaitQueue::new(Tokens(0));
+        let (first, second, third) = (stand(&queue), stand(&queue), stand(&queue));
+        drop(first);
+        assert_eq!(queue.with(|view| view.count_in(0)), 2);
+        queue.with(put);
+        drop(second); // granted, but never ran
+        assert!(granted(third));
+        let last = stand(&queue);
+        queue.with(put);
+        drop(last); // granted, and nobody to pass it on to
+        assert_eq!(queue.with(|view| view.state.0), 1);
+        assert!(matches!(get(&queue, None), Waited::AtOnce(())));
+    }
+
+    #[test]
+    fn first_in_line_comes_before_all() {
+        let queue = WaitQueue::new(Tokens(0));
+        let first = stand(&queue);
+        let urgent = queue.stand_first_in_line(0, ());
+        queue.with(put);
+        assert!(granted(urgent));
+        assert!(!granted(first));
+    }
+
+    #[test]
+    fn threads_pass_tokens_round_without_losing_one() {
+        const THREADS: usize = 4;
+        const ROUNDS: usize = 2_000;
+        let queue = WaitQueue::new(Tokens(2));
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let queue = &queue;
+                scope.spawn(move || {
+                    for round in 0..ROUNDS {
+                        // Every third attempt gives up at once or is dropped in line.
+                        let deadline = (round % 3 == thread % 3).then(Instant::now);
+                        match get(queue, deadline) {
+                            Waited::TimedOut(()) => drop(stand(queue)),
+                            _ => queue.with(put),
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(queue.with(|view| (view.state.0, view.count_in(0))), (2, 0));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::token::*;
+    use super::*;
+    use crate::primitive::Arc;
+
+    #[test]
+    fn loom_wait_queue_hands_over() {
+        loom::model(|| {
+            let queue = Arc::new(WaitQueue::new(Tokens(0)));
+            let there = queue.clone();
+            let waiter = loom::thread::spawn(move || drop(get(&there, None)));
+            queue.with(put);
+            waiter.join().unwrap();
+            assert_eq!(queue.with(|view| view.state.0), 0);
+        });
+    }
+
+    #[test]
+    fn loom_wait_queue_serves_two_waiters_with_one_token_in_turn() {
+        loom::model(|| {
+            let queue = Arc::new(WaitQueue::new(Tokens(0)));
+            let waiters: Vec<_> = (0..2)
+                .map(|_| {
+                    let queue = queue.clone();
+                    loom::thread::spawn(move || {
+                        let _ = get(&queue, None);
+                        queue.with(put);
+                    })
+                })
+                .collect();
+            queue.with(put);
+            waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+            assert_eq!(queue.with(|view| (view.state.0, view.count_in(0))), (1, 0));
+        });
+    }
+
+    #[test]
+    fn loom_wait_queue_loses_no_grant_to_a_waiter_that_times_out_or_is_unwound() {
+        loom::model(|| {
+            let queue = Arc::new(WaitQueue::new(Tokens(0)));
+            let (late, killed) = (queue.clone(), queue.clone());
+            let late = loom::thread::spawn(move || match get(&late, Some(Instant::now())) {
+                Waited::TimedOut(()) => 0,
+                _ => 1,
+            });
+            let killed = loom::thread::spawn(move || drop(stand(&killed)));
+            queue.with(put);
+            let taken = late.join().unwrap();
+            killed.join().unwrap();
+            assert_eq!(queue.with(|view| (view.state.0 + taken, view.count_in(0))), (1, 0));
+        });
+    }
+}
