@@ -4,8 +4,8 @@
 //! left), and the handler asks the hub who is running. If the fault lies in that greenlet's guard, it says so and
 //! aborts; any other fault goes to whoever handled faults before, std's own report of a thread's overflow included.
 //!
-//! In the handler nothing is allocated, locked or freed: the hub's answer is loads of thread-locals, the text goes through a
-//! buffer on the stack to `write`.
+//! In the handler nothing is allocated, locked or freed: the hub's answer is loads of thread-locals, the text goes
+//! through a buffer on the stack to `write`.
 #![expect(unsafe_code, reason = "reads the name of the greenlet that runs")]
 
 use std::cell::RefCell;
@@ -113,7 +113,7 @@ fn write_report(report: &mut impl Write, occupant: &Occupant) {
 
 /// The name as text.
 fn name_of(name: &Option<NonNull<str>>) -> Option<&str> {
-    // SAFETY: the describer answers with the name of the greenlet that runs, which is stuck in the fault being reported.
+    // SAFETY: the describer answers with the name of the greenlet that runs, which is stuck in the very fault.
     name.map(|name| unsafe { name.as_ref() })
 }
 

@@ -4,8 +4,9 @@
 //! [`LATEST`], a plain pointer: nearly every greenlet has the same size, and looking there costs one load.
 //!
 //! A class lives as long as its pool or one of its reservations or stacks (`Rc`). So a stack that is dropped after
-//! the thread's pool (by another thread-local's destructor) still goes home, and one that is forgotten (a greenlet left parked when its thread ended, or
-//! `mem::forget`) keeps its class, and its slab mapped, for ever: memory is never taken away below live frames.
+//! the thread's pool (by another thread-local's destructor) still goes home, and one that is forgotten (a greenlet
+//! left parked when its thread ended, or `mem::forget`) keeps its class, and its slab mapped, for ever: memory is
+//! never taken away below live frames.
 #![expect(
     unsafe_code,
     reason = "the pointer to the latest class; promises of a stack to the coroutine"
@@ -99,7 +100,8 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// When the guard of a stack never used before cannot be set: for want of memory or, with guards by `mprotect`, of mappings.
+    /// When the guard of a stack never used before cannot be set: for want of memory or, with guards by `mprotect`,
+    /// of mappings.
     #[inline]
     pub(crate) fn claim(self) -> io::Result<Stack> {
         let this = ManuallyDrop::new(self);
@@ -301,6 +303,22 @@ mod tests {
             });
             let bases = thread.join().unwrap();
             assert!(!bases.iter().any(|base| is_mapped(base - 1)));
+        });
+    }
+
+    #[test]
+    fn a_forgotten_stack_keeps_no_more_than_its_slab() {
+        in_child("a_forgotten_stack_keeps_no_more_than_its_slab", "", &[], || {
+            let thread = std::thread::spawn(|| {
+                let mut stacks: Vec<_> = (0..2000).map(|_| stack()).collect();
+                let bases: Vec<_> = stacks.iter().map(|stack| stack.base().get()).collect();
+                std::mem::forget(stacks.swap_remove(0));
+                bases
+            });
+            let bases = thread.join().unwrap();
+            assert!(is_mapped(bases[0] - 1));
+            let left = bases.iter().filter(|base| is_mapped(**base - 1)).count();
+            assert!(left <= 256, "{left}");
         });
     }
 

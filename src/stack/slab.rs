@@ -26,7 +26,7 @@ use std::num::NonZeroUsize;
 use crate::sys::guard;
 use crate::sys::map::{self, Mapping, page_size};
 
-/// What a slab covers unless its stacks are larger still. Address space only; the stack of default size goes in 256 times.
+/// What a slab covers unless its stacks are larger still. Address space only; 256 stacks of the default size.
 const SLAB_BYTES: usize = 64 << 20;
 
 /// The most stacks in a slab, so that a slab of small ones is free again at some time.
@@ -98,8 +98,8 @@ impl Slabs {
         Ok(slots)
     }
 
-    /// Unmaps empty slabs, all but `spare` of them, as long as they hold no more than `surplus` stacks together. Says how
-    /// many stacks that were.
+    /// Unmaps empty slabs, all but `spare` of them, as long as they hold no more than `surplus` stacks together.
+    /// Says how many stacks that were.
     pub(super) fn shrink(&mut self, spare: usize, surplus: usize) -> usize {
         let mut removed = 0;
         while self.empty.len() > spare {
@@ -145,7 +145,7 @@ impl Slabs {
             None => {
                 let slot = slab.fresh;
                 let limit = start + slot * self.stack_size;
-                // SAFETY: the slot was never handed out (invariant 1), so nothing is in the page, which is the mapping's.
+                // SAFETY: the slot was never handed out (invariant 1), so the page, which is the mapping's, is empty.
                 unsafe { guard::install(limit..limit + page_size()) }?;
                 slab.fresh += 1;
                 slot

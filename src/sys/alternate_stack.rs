@@ -1,6 +1,7 @@
 //! The stack on which a thread's signal handlers run when its ordinary stack is used up.
 //!
-//! Threads that std starts have one already (when std reports their overflows); others, such as those of a C library, get one here.
+//! Threads that std starts have one already (when std reports their overflows); others, such as those of a C library,
+//! get one here.
 #![expect(unsafe_code, reason = "sigaltstack")]
 
 use std::io;
@@ -81,7 +82,7 @@ fn current() -> io::Result<libc::stack_t> {
     Ok(unsafe { stack.assume_init() })
 }
 
-/// Takes the alternate stack of the calling thread out of force and says which it was: for tests of a thread that has none.
+/// Takes the calling thread's alternate stack out of force and says which it was: for tests of a thread without one.
 #[cfg(test)]
 pub(crate) fn remove() -> libc::stack_t {
     let before = current().unwrap();

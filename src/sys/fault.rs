@@ -136,11 +136,11 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
                 restore_default(signal);
             }
             if previous.sa_flags & libc::SA_SIGINFO != 0 {
-                // SAFETY: an action with SA_SIGINFO that is neither default nor ignore holds a handler of three arguments.
+                // SAFETY: with SA_SIGINFO, what is neither default nor ignore is a handler of three arguments.
                 let handler = unsafe { mem::transmute::<usize, FullHandler>(handler) };
                 handler(signal, info, context);
             } else {
-                // SAFETY: an action without SA_SIGINFO that is neither default nor ignore holds a handler of one argument.
+                // SAFETY: without SA_SIGINFO, what is neither default nor ignore is a handler of one argument.
                 let handler = unsafe { mem::transmute::<usize, PlainHandler>(handler) };
                 handler(signal);
             }
