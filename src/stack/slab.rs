@@ -170,6 +170,7 @@ impl Slabs {
         unsafe { map::discard(limit + page_size()..base.get()) };
         let found = self.slabs.range_mut(..=limit).next_back();
         let (&start, slab) = found.expect("a stack lies in a slab");
+        debug_assert!(slab.mapping.range().contains(&limit));
         let slot = (limit - start) / self.stack_size;
         debug_assert!(slot < slab.fresh);
         slab.cold.push(u16::try_from(slot).expect("a slab has few slots"));
