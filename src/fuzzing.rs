@@ -4,6 +4,7 @@
 
 use crate::dns::hosts::Hosts;
 use crate::dns::literal;
+use crate::dns::message::{Kind, Question, Reading, Status};
 use crate::dns::name::HostName;
 use crate::dns::nsswitch::{Facts, Nsswitch};
 use crate::dns::resolv_conf::ResolvConf;
@@ -60,5 +61,27 @@ pub fn names(content: &[u8]) {
     if let Some(name) = HostName::parse(text) {
         let search = [String::from("example.org"), String::from(".")];
         assert!(!name.candidates(&search, 1, false).is_empty());
+    }
+}
+
+/// What a name server sends: an answer to one of two questions, whose id are the first two bytes.
+pub fn answers(content: &[u8]) {
+    let &[high, low, ..] = content else { return };
+    for kind in [Kind::A, Kind::Aaaa] {
+        let name = HostName::parse("www.example.org").expect("a name");
+        let question = Question {
+            id: u16::from_be_bytes([high, low]),
+            name,
+            kind,
+        };
+        if let Reading::Answer(answer) = question.read(content) {
+            assert_eq!(answer.addresses.is_empty(), answer.status != Status::Found);
+            assert!(
+                answer
+                    .addresses
+                    .iter()
+                    .all(|address| address.is_ipv4() == (kind == Kind::A))
+            );
+        }
     }
 }

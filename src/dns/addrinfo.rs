@@ -484,7 +484,10 @@ mod tests {
             ..stream()
         };
         let first = |host, hints| shown(Some(host), None, hints).map(|infos| infos.join(" "));
-        assert_eq!(first("four.test", mapped), Ok("Stream/6 [::ffff:192.0.2.1]:0".to_owned()));
+        assert_eq!(
+            first("four.test", mapped),
+            Ok("Stream/6 [::ffff:192.0.2.1]:0".to_owned())
+        );
         assert_eq!(
             first("192.0.2.9", mapped),
             Ok("Stream/6 [::ffff:192.0.2.9]:0".to_owned())

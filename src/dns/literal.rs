@@ -69,10 +69,10 @@ pub(crate) fn parse(text: &str, interface_index: impl FnOnce(&str) -> Option<u32
 /// The scope named by `zone`: a number for any address, an interface's name for a link-local one.
 fn parse_zone(ip: Ipv6Addr, zone: &str, interface_index: impl FnOnce(&str) -> Option<u32>) -> Option<u32> {
     let link_multicast = ip.is_multicast() && ip.octets()[1] & 0x0f == 2;
-    if ip.is_unicast_link_local() || link_multicast {
-        if let Some(index) = interface_index(zone) {
-            return Some(index);
-        }
+    if (ip.is_unicast_link_local() || link_multicast)
+        && let Some(index) = interface_index(zone)
+    {
+        return Some(index);
     }
     let all_digits = !zone.is_empty() && zone.bytes().all(|byte| byte.is_ascii_digit());
     all_digits.then(|| zone.parse().ok()).flatten()

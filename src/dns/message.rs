@@ -21,6 +21,9 @@ const EDNS_PAYLOAD: u16 = 1232;
 /// The most aliases that are followed; resolvers cut chains at about this length.
 const LONGEST_CHAIN: usize = 16;
 
+/// A name as it stands in messages, but uncompressed.
+type WireName = Name<Vec<u8>>;
+
 /// Which addresses a question asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
@@ -193,8 +196,8 @@ impl Question {
     }
 
     /// The end of the alias chain that starts at the question, and the least time to live on the way.
-    fn follow_aliases(&self, message: &Message<[u8]>) -> Option<(Name<Vec<u8>>, Duration)> {
-        let mut aliases: HashMap<Name<Vec<u8>>, (Name<Vec<u8>>, Duration)> = HashMap::new();
+    fn follow_aliases(&self, message: &Message<[u8]>) -> Option<(WireName, Duration)> {
+        let mut aliases = HashMap::new();
         for record in message.answer().ok()?.limit_to_in::<Cname<ParsedName<&[u8]>>>() {
             let record = record.ok()?;
             let target = (record.data().cname().to_vec(), believable(record.ttl().as_secs()));
@@ -215,7 +218,7 @@ impl Question {
     }
 
     /// The name in wire form.
-    fn wire_name(&self) -> Option<Name<Vec<u8>>> {
+    fn wire_name(&self) -> Option<WireName> {
         Name::vec_from_str(self.name.as_str()).ok()
     }
 }
@@ -223,7 +226,7 @@ impl Question {
 /// The addresses of `owner` in the answer section, each once, with their times to live.
 fn collect<'a, Data>(
     message: &'a Message<[u8]>,
-    owner: &Name<Vec<u8>>,
+    owner: &WireName,
     address: impl Fn(&Data) -> IpAddr,
 ) -> Option<Vec<(IpAddr, Duration)>>
 where
@@ -245,7 +248,7 @@ where
 
 /// How long the absence may be believed (RFC 2308, section 5): what the zone's SOA record says, if there is one.
 /// The outer `None` means that the section cannot be read.
-fn negative_ttl(message: &Message<[u8]>, name: &Name<Vec<u8>>) -> Option<Option<Duration>> {
+fn negative_ttl(message: &Message<[u8]>, name: &WireName) -> Option<Option<Duration>> {
     for record in message.authority().ok()?.limit_to_in::<Soa<ParsedName<&[u8]>>>() {
         let record = record.ok()?;
         if name.ends_with(record.owner()) {

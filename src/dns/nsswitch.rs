@@ -55,10 +55,10 @@ impl Nsswitch {
         for line in content.split(|byte| *byte == b'\n') {
             let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();
             let Ok(line) = str::from_utf8(line) else { continue };
-            if let Some((database, rest)) = line.split_once(':') {
-                if database.trim().eq_ignore_ascii_case("hosts") {
-                    found.sources = parse_sources(rest);
-                }
+            if let Some((database, rest)) = line.split_once(':')
+                && database.trim().eq_ignore_ascii_case("hosts")
+            {
+                found.sources = parse_sources(rest);
             }
         }
         found

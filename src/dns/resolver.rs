@@ -16,7 +16,7 @@
 //! plain threads share one resolver, its cache and its flights.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -378,9 +378,7 @@ fn known_without_asking(host: &str, name: &HostName, family: Family) -> Option<R
 
 /// Asks the system's `getaddrinfo` on the thread pool; it has sorted its answer already.
 fn lookup_by_system(host: &str, family: Family) -> Result<Found, LookupError> {
-    let asked = host.to_owned();
-    let answer = socket::off_thread(move || (asked.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<_>>));
-    let addresses = match answer {
+    let addresses = match socket::ask_system(host) {
         Ok(addresses) => addresses,
         Err(error) => {
             let text = error.to_string();

@@ -120,10 +120,10 @@ impl Watch {
             resolv_conf: stamp(&self.config.resolv_conf),
             nsswitch: stamp(&self.config.nsswitch),
         };
-        if let Some(old) = &old {
-            if stamps == old_stamps {
-                return old.clone();
-            }
+        if let Some(old) = &old
+            && stamps == old_stamps
+        {
+            return old.clone();
         }
         let new = Arc::new(self.load(old.as_deref(), &old_stamps, &stamps));
 

@@ -1,9 +1,10 @@
 //! The resolver's door to the outside: sockets that give up at a deadline, randomness, and work on other threads.
 //!
 //! Interim: plain blocking sockets of std. What stands on this file does not see the difference.
+#![expect(clippy::disallowed_methods, reason = "interim")]
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// A datagram socket that talks to one server and hears nobody else.
@@ -80,6 +81,12 @@ pub(crate) fn random_id() -> u16 {
 /// Runs `work` where it may block, and waits for it.
 pub(crate) fn off_thread<T>(work: impl FnOnce() -> T) -> T {
     work()
+}
+
+/// What the system's own `getaddrinfo` knows of `host`. Parks the greenlet while a thread of the pool asks it.
+pub(crate) fn ask_system(host: &str) -> io::Result<Vec<SocketAddr>> {
+    let host = host.to_owned();
+    off_thread(move || (host.as_str(), 0).to_socket_addrs().map(Iterator::collect))
 }
 
 /// Any port of the same family.
