@@ -13,6 +13,8 @@ pub(crate) mod collections;
 pub mod fuzzing;
 pub(crate) mod hub;
 pub(crate) mod primitive;
+#[cfg(doctest)]
+mod readme;
 #[cfg(not(loom))]
 pub(crate) mod sys;
 #[cfg(not(loom))]
