@@ -22,3 +22,5 @@ pub(crate) mod stack;
 pub mod sync;
 #[cfg(not(loom))]
 pub mod dns;
+#[cfg(not(loom))]
+pub mod net;

@@ -215,12 +215,11 @@ mod tests {
     fn until_waiting(flights: &Flights<u8, usize>, key: u8, count: usize) {
         loop {
             let flight = lock(&flights.table).get(&key).cloned();
-            if let Some(flight) = flight {
-                if let State::Up { waiters, .. } = &*lock(&flight.state) {
-                    if waiters.len() == count {
-                        return;
-                    }
-                }
+            if let Some(flight) = flight
+                && let State::Up { waiters, .. } = &*lock(&flight.state)
+                && waiters.len() == count
+            {
+                return;
             }
             std::thread::yield_now();
         }

@@ -29,4 +29,5 @@ mod transport;
 pub use addrinfo::{AddrInfo, Hints, SocketType};
 pub use config::{Config, Origin};
 pub use error::{Failure, LookupError};
+pub(crate) use resolver::resolve;
 pub use resolver::{Family, Resolver};

@@ -343,6 +343,13 @@ impl Default for Resolver {
     }
 }
 
+/// The addresses of `host`, with `port`, by the process's resolver: what connecting to a name goes through.
+///
+/// Parks the greenlet as [`Resolver::resolve`] does, and fails as it does.
+pub(crate) fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Resolver::system().resolve(host, port)
+}
+
 /// What the hosts file says, if it says anything for this family.
 fn lookup_by_hand(settings: &Settings, name: &HostName, family: Family) -> Option<Found> {
     let entry = settings.hosts.lookup(name.as_str())?;

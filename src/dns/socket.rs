@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::time::{Duration, Instant};
 
+use crate::sys::random;
+
 /// A datagram socket that talks to one server and hears nobody else.
 #[derive(Debug)]
 pub(crate) struct Datagram(UdpSocket);
@@ -73,9 +75,10 @@ pub(crate) fn source_for(destination: SocketAddr) -> Option<IpAddr> {
 }
 
 /// A number that nobody can guess.
-pub(crate) fn random_id() -> u16 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish() as u16
+pub(crate) fn random_id() -> io::Result<u16> {
+    let mut bytes = [0; 2];
+    random::fill(&mut bytes)?;
+    Ok(u16::from_ne_bytes(bytes))
 }
 
 /// Runs `work` where it may block, and waits for it.

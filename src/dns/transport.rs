@@ -144,7 +144,7 @@ impl Open {
 
     /// Gives the question a new id and puts it into wire form.
     fn prepare(&mut self) -> io::Result<Vec<u8>> {
-        self.question.id = socket::random_id();
+        self.question.id = socket::random_id()?;
         self.question
             .to_bytes(self.manner)
             .ok_or_else(|| io::ErrorKind::InvalidInput.into())

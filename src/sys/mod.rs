@@ -7,4 +7,5 @@ pub(crate) mod errno;
 pub(crate) mod fault;
 pub(crate) mod guard;
 pub(crate) mod map;
+pub(crate) mod random;
 pub(crate) mod report;

@@ -59,6 +59,7 @@ const UNSAFE: &[&str] = &[
     "sys/fault.rs",
     "sys/guard.rs",
     "sys/map.rs",
+    "sys/random.rs",
     "sys/report.rs",
 ];
 
