@@ -4,10 +4,13 @@
 //! atomics from here and nowhere else.
 
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard, atomic};
+pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{Arc, Mutex, MutexGuard, atomic};
+pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+
+#[cfg(all(loom, test))]
+pub(crate) use loom::sync::Arc;
 
 /// Defines a `const fn` that is a plain `fn` in the loom build, where locks and atomics have no `const` constructor.
 macro_rules! const_unless_loom {

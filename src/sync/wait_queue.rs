@@ -20,6 +20,7 @@
 use crate::collections::lines::{Lines, Place};
 use crate::hub::park::{self, Unparker, WakeReason};
 use crate::primitive::{Mutex, MutexGuard, const_unless_loom};
+use std::convert::Infallible;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,16 @@ pub(crate) trait Handover<const N: usize = 1>: Sized {
     /// A waiter of `line` was granted something and unwound before it ran: grant it to the next, or take it back.
     /// What is left in `ticket` is dropped after unlocking.
     fn take_back(view: &mut View<'_, Self, N>, line: usize, ticket: &mut Self::Ticket);
+}
+
+/// The state of a primitive whose notifications go to all who wait and need not be passed on by anyone.
+#[derive(Debug)]
+pub(crate) struct Broadcast;
+
+impl Handover for Broadcast {
+    type Ticket = ();
+
+    fn take_back(_view: &mut View<'_, Broadcast>, _line: usize, _ticket: &mut ()) {}
 }
 
 /// One waiter.
@@ -107,44 +118,51 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
         what: &'static str,
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
     ) -> Waited<R, S::Ticket> {
-        let mut wakes = Wakes::default();
-        let mut inner = self.lock();
-        let ticket = match attempt(&mut View::new(&mut inner, &mut wakes)) {
-            Ok(result) => {
-                drop(inner);
-                wakes.wake();
-                return Waited::AtOnce(result);
-            }
-            Err(ticket) => ticket,
-        };
-        let place = inner.lines.push_back(line, Waiter::new(ticket));
-        drop(inner);
-        let waiting = Waiting {
-            queue: self,
-            place: Some(place),
-            line,
-        };
-        wakes.wake();
-        waiting.park(deadline, what)
-    }
-
-    /// Stands in `line` without parking yet, for whoever has something to do in between (a condition unlocks its mutex).
-    pub(crate) fn stand_in_line(&self, line: usize, ticket: S::Ticket) -> Waiting<'_, S, N> {
-        let place = self.lock().lines.push_back(line, Waiter::new(ticket));
-        Waiting {
-            queue: self,
-            place: Some(place),
-            line,
+        match self.enter(line, End::Back, attempt) {
+            Ok(result) => Waited::AtOnce(result),
+            Err(waiting) => waiting.park(deadline, what),
         }
     }
 
-    /// As [`WaitQueue::stand_in_line`], before all others: for a wait that blocks the whole thread, and with it those before it.
-    pub(crate) fn stand_first_in_line(&self, line: usize, ticket: S::Ticket) -> Waiting<'_, S, N> {
-        let place = self.lock().lines.push_front(line, Waiter::new(ticket));
-        Waiting {
-            queue: self,
-            place: Some(place),
-            line,
+    /// The first half of [`WaitQueue::wait`]: stands in line without parking yet, for whoever has something to do in between
+    /// (a condition unlocks its mutex).
+    #[inline]
+    pub(crate) fn enter<R>(
+        &self,
+        line: usize,
+        end: End,
+        attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
+    ) -> Result<R, Waiting<'_, S, N>> {
+        let mut wakes = Wakes::default();
+        let mut inner = self.lock();
+        let result = match attempt(&mut View::new(&mut inner, &mut wakes)) {
+            Ok(result) => Ok(result),
+            Err(ticket) => {
+                let waiter = Waiter {
+                    unparker: Some(Unparker::current()),
+                    ticket,
+                };
+                let place = match end {
+                    End::Back => inner.lines.push_back(line, waiter),
+                    End::Front => inner.lines.push_front(line, waiter),
+                };
+                Err(Waiting {
+                    queue: self,
+                    place: Some(place),
+                    line,
+                })
+            }
+        };
+        drop(inner);
+        wakes.wake();
+        result
+    }
+
+    /// As [`WaitQueue::enter`] at the back of the line, whatever the state.
+    pub(crate) fn stand_in_line(&self, line: usize, ticket: S::Ticket) -> Waiting<'_, S, N> {
+        match self.enter(line, End::Back, |_| Err::<Infallible, _>(ticket)) {
+            Ok(never) => match never {},
+            Err(waiting) => waiting,
         }
     }
 
@@ -205,14 +223,13 @@ impl<'a, S: Handover<N>, const N: usize> View<'a, S, N> {
     }
 }
 
-impl<T> Waiter<T> {
-    /// The caller as a waiter.
-    fn new(ticket: T) -> Waiter<T> {
-        Waiter {
-            unparker: Some(Unparker::current()),
-            ticket,
-        }
-    }
+/// Where in its line a waiter stands at first.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum End {
+    /// Behind all others.
+    Back,
+    /// Before all others: for one that was overtaken, or that blocks the whole thread and with it those before it.
+    Front,
 }
 
 /// A waiter's own hold on its place in line. Dropping it (a kill unwinds through it) leaves the line; see invariant 4.
@@ -327,7 +344,6 @@ pub(crate) fn refused(what: &str) -> ! {
 #[cfg(test)]
 mod token {
     use super::*;
-    use std::convert::Infallible;
 
     /// How many tokens there are that nobody owns.
     pub(super) struct Tokens(pub(super) usize);
@@ -426,7 +442,9 @@ mod tests {
     fn first_in_line_comes_before_all() {
         let queue = WaitQueue::new(Tokens(0));
         let first = stand(&queue);
-        let urgent = queue.stand_first_in_line(0, ());
+        let Err(urgent) = queue.enter(0, End::Front, |_| Err::<(), ()>(())) else {
+            unreachable!()
+        };
         queue.with(put);
         assert!(granted(urgent));
         assert!(!granted(first));
