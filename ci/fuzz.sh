@@ -25,7 +25,8 @@ search() {
     if ! "$TARGET_DIR/$TRIPLE/release/fuzz_$1" -max_total_time="$SECONDS_EACH" -timeout=10 -rss_limit_mb=2048 \
         -max_len=4096 -print_final_stats=1 -artifact_prefix="$TARGET_DIR/ci/fuzz-$1-" \
         "$found" "ci/fuzz/corpus/$1" >"$log" 2>&1; then
-        tail -n 60 "$log"
+        grep -A 2 'panicked at' "$log" || true
+        tail -n 40 "$log"
         return 1
     fi
     grep -E '^stat::(number|average)' "$log"
