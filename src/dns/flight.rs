@@ -7,44 +7,43 @@
 //! ```
 //!
 //! 1. A flight leaves the table when it lands or is lost, by a guard: a later call never sees an old result.
-//! 2. A waiter that is killed leaves the list, by a guard. Nobody is woken under a lock.
-//! 3. A waiter gives up waiting at its deadline and does the work itself: a flier whose thread has gone cannot hold it for ever.
+//! 2. A waiter gives up waiting at its deadline and does the work itself: a flier whose thread has gone cannot hold it for ever.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::hub::park::{Unparker, WakeReason, park};
+use crate::sync::wait_queue::{Handover, View, WaitQueue, Waited};
 
 /// The flights of one kind.
 #[derive(Debug)]
-pub(crate) struct Flights<K: Hash + Eq + Clone, V: Clone> {
+pub(crate) struct Flights<K, V> {
     /// Those that are up.
     table: Mutex<HashMap<K, Arc<Flight<V>>>>,
 }
 
 /// One piece of work.
-#[derive(Debug)]
 struct Flight<V> {
-    /// How far it is, and who waits.
-    state: Mutex<State<V>>,
+    /// How far it is, and who waits for it to end.
+    state: WaitQueue<State<V>>,
 }
 
 /// How far a flight is.
-#[derive(Debug)]
 enum State<V> {
-    /// Up, with those who wait, each under a number of its own.
-    Up {
-        /// The next waiter's number.
-        next: u64,
-        /// In order of arrival.
-        waiters: Vec<(u64, Unparker)>,
-    },
+    /// Under way.
+    Up,
     /// Done.
-    Landed(V),
+    Landed(Arc<V>),
     /// Its flier unwound.
     Lost,
+}
+
+impl<V> Handover for State<V> {
+    type Ticket = ();
+
+    /// All who wait are told of the end; none of them takes it away from another.
+    fn take_back(_: &mut View<'_, State<V>>, _: usize, _: &mut ()) {}
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Flights<K, V> {
@@ -59,93 +58,92 @@ impl<K: Hash + Eq + Clone, V: Clone> Flights<K, V> {
     /// from `deadline` on it does the work itself.
     pub(crate) fn run(&self, key: &K, deadline: Instant, work: impl FnOnce() -> V) -> V {
         loop {
-            let other = {
-                let mut table = lock(&self.table);
-                match table.get(key) {
-                    Some(flight) => flight.clone(),
-                    None => {
-                        let state = Mutex::new(State::Up {
-                            next: 0,
-                            waiters: Vec::new(),
-                        });
-                        let flight = Arc::new(Flight { state });
-                        table.insert(key.clone(), flight.clone());
-                        drop(table);
-                        let landing = Landing {
-                            flights: self,
-                            key,
-                            flight,
-                        };
-                        let value = work();
-                        landing.finish(State::Landed(value.clone()));
-                        return value;
-                    }
+            match self.board(key) {
+                Boarded::First(landing) => {
+                    let value = Arc::new(work());
+                    landing.end(State::Landed(value.clone()));
+                    drop(landing);
+                    // No copy where nobody else wants one.
+                    return Arc::try_unwrap(value).unwrap_or_else(|shared| V::clone(&shared));
                 }
-            };
-            match other.wait(deadline) {
-                Outcome::Landed(value) => return value,
-                Outcome::Lost => {}
-                Outcome::GaveUp => return work(),
+                Boarded::Later(flight) => match flight.wait(deadline) {
+                    Outcome::Landed(value) => return V::clone(&value),
+                    Outcome::Lost => {}
+                    Outcome::GaveUp => return work(),
+                },
             }
         }
     }
+
+    /// Joins the flight of `key`, or starts it.
+    fn board<'a>(&'a self, key: &'a K) -> Boarded<'a, K, V> {
+        let mut table = lock(&self.table);
+        if let Some(flight) = table.get(key) {
+            return Boarded::Later(flight.clone());
+        }
+        let flight = Arc::new(Flight {
+            state: WaitQueue::new(State::Up),
+        });
+        table.insert(key.clone(), flight.clone());
+        Boarded::First(Landing {
+            flights: self,
+            key,
+            flight,
+        })
+    }
+}
+
+/// How one came to a flight.
+enum Boarded<'a, K: Hash + Eq, V> {
+    /// As the one who does the work.
+    First(Landing<'a, K, V>),
+    /// As one who waits.
+    Later(Arc<Flight<V>>),
 }
 
 /// How waiting for a flight ended.
 enum Outcome<V> {
     /// With its result.
-    Landed(V),
+    Landed(Arc<V>),
     /// Without one.
     Lost,
     /// It did not end in time, or may not be waited for (the caller unwinds).
     GaveUp,
 }
 
-impl<V: Clone> Flight<V> {
-    /// Waits until the flight ends.
-    fn wait(&self, deadline: Instant) -> Outcome<V> {
-        let number = match &mut *lock(&self.state) {
-            State::Up { next, waiters } => {
-                *next += 1;
-                waiters.push((*next, Unparker::current()));
-                *next
-            }
-            State::Landed(value) => return Outcome::Landed(value.clone()),
-            State::Lost => return Outcome::Lost,
-        };
-        let _place = Place { flight: self, number };
-        loop {
-            let reason = park(Some(deadline), "look-up");
-            match &*lock(&self.state) {
-                State::Landed(value) => return Outcome::Landed(value.clone()),
-                State::Lost => return Outcome::Lost,
-                State::Up { .. } => {}
-            }
-            if reason != WakeReason::Unparked {
-                return Outcome::GaveUp;
-            }
+impl<V> State<V> {
+    /// How the flight ended, if it has.
+    fn outcome(&self) -> Option<Outcome<V>> {
+        match self {
+            State::Up => None,
+            State::Landed(value) => Some(Outcome::Landed(value.clone())),
+            State::Lost => Some(Outcome::Lost),
         }
     }
 }
 
-/// A waiter's place in the list.
-struct Place<'a, V> {
-    /// Whose list.
-    flight: &'a Flight<V>,
-    /// Under which number.
-    number: u64,
+impl<V> Flight<V> {
+    /// Waits until the flight ends.
+    fn wait(&self, deadline: Instant) -> Outcome<V> {
+        let waited = self
+            .state
+            .wait(0, Some(deadline), "look-up", |view| view.state.outcome().ok_or(()));
+        match waited {
+            Waited::AtOnce(outcome) => outcome,
+            Waited::Granted(()) => self.state.with(|view| view.state.outcome()).unwrap_or(Outcome::GaveUp),
+            Waited::TimedOut(()) | Waited::Refused(()) => Outcome::GaveUp,
+        }
+    }
 }
 
-impl<V> Drop for Place<'_, V> {
-    fn drop(&mut self) {
-        if let State::Up { waiters, .. } = &mut *lock(&self.flight.state) {
-            waiters.retain(|(number, _)| *number != self.number);
-        }
+impl<V> std::fmt::Debug for Flight<V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Flight").finish_non_exhaustive()
     }
 }
 
 /// Ends a flight: with a result, or lost when dropped without one.
-struct Landing<'a, K: Hash + Eq + Clone, V: Clone> {
+struct Landing<'a, K: Hash + Eq, V> {
     /// The table that it is in.
     flights: &'a Flights<K, V>,
     /// Under which key.
@@ -154,12 +152,7 @@ struct Landing<'a, K: Hash + Eq + Clone, V: Clone> {
     flight: Arc<Flight<V>>,
 }
 
-impl<K: Hash + Eq + Clone, V: Clone> Landing<'_, K, V> {
-    /// Ends the flight in `state`; dropping the guard afterwards finds nothing left to do.
-    fn finish(self, state: State<V>) {
-        self.end(state);
-    }
-
+impl<K: Hash + Eq, V> Landing<'_, K, V> {
     /// Takes the flight out of the table, sets its state and wakes those who wait. The second call does nothing.
     fn end(&self, state: State<V>) {
         {
@@ -171,30 +164,22 @@ impl<K: Hash + Eq + Clone, V: Clone> Landing<'_, K, V> {
                 table.remove(self.key);
             }
         }
-        let waiters = {
-            let mut present = lock(&self.flight.state);
-            match &mut *present {
-                State::Up { waiters, .. } => {
-                    let waiters = std::mem::take(waiters);
-                    *present = state;
-                    waiters
-                }
-                State::Landed(_) | State::Lost => return,
+        self.flight.state.with(|view| {
+            if let State::Up = view.state {
+                *view.state = state;
+                view.grant_all(0);
             }
-        };
-        for (_, waiter) in waiters {
-            waiter.unpark();
-        }
+        });
     }
 }
 
-impl<K: Hash + Eq + Clone, V: Clone> Drop for Landing<'_, K, V> {
+impl<K: Hash + Eq, V> Drop for Landing<'_, K, V> {
     fn drop(&mut self) {
         self.end(State::Lost);
     }
 }
 
-/// Locks; a panic elsewhere leaves the data whole, as each change is one statement.
+/// Locks; a panic elsewhere leaves the table whole, as each change is one statement.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -215,10 +200,7 @@ mod tests {
     fn until_waiting(flights: &Flights<u8, usize>, key: u8, count: usize) {
         loop {
             let flight = lock(&flights.table).get(&key).cloned();
-            if let Some(flight) = flight
-                && let State::Up { waiters, .. } = &*lock(&flight.state)
-                && waiters.len() == count
-            {
+            if flight.is_some_and(|flight| flight.state.with(|view| view.count_in(0)) == count) {
                 return;
             }
             std::thread::yield_now();
