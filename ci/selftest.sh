@@ -70,7 +70,7 @@ if wanted tidy; then
     plant "a trailing blank" 'check FAILED: no trailing blanks' ci/tidy.sh
     printf 'see /%s/somebody/notes\n' home >>"$COPY/CHANGELOG.md"
     plant "a machine's path" 'check FAILED: no machine paths' ci/tidy.sh
-    printf 'see %s.md\n' NOWHERE >>"$COPY/CHANGELOG.md"
+    printf 'see %s%s\n' NOWHERE .md >>"$COPY/CHANGELOG.md"
     plant "a page that does not exist" 'not in this tree: NOWHERE' ci/tidy.sh
     { printf '//! Long.\n'; seq -f '// %g' 500; } >"$COPY/src/planted.rs"
     plant "a file that is too long" 'src/planted.rs: 501 lines' ci/tidy.sh

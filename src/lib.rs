@@ -4,23 +4,27 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 #![cfg_attr(
     loom,
-    expect(dead_code, unused_imports, reason = "the loom build leaves out whatever switches stacks")
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "the loom build leaves out whatever switches stacks"
+    )
 )]
 
 pub(crate) mod collections;
+#[cfg(not(loom))]
+pub mod dns;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 pub(crate) mod hub;
+#[cfg(not(loom))]
+pub mod net;
 pub(crate) mod primitive;
 #[cfg(doctest)]
 mod readme;
 #[cfg(not(loom))]
-pub(crate) mod sys;
-#[cfg(not(loom))]
 pub(crate) mod stack;
 pub mod sync;
 #[cfg(not(loom))]
-pub mod dns;
-#[cfg(not(loom))]
-pub mod net;
+pub(crate) mod sys;

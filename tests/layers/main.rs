@@ -54,6 +54,7 @@ const UNSAFE: &[&str] = &[
     "stack/overflow.rs",
     "stack/pool.rs",
     "stack/slab.rs",
+    "sync/mutex.rs",
     "sys/alternate_stack.rs",
     "sys/errno.rs",
     "sys/fault.rs",
