@@ -444,3 +444,19 @@ fn threads_share_a_resolver() {
     });
     assert_eq!(server.log().len(), 4, "what is in flight or known is not asked again");
 }
+
+/// Only texts that are numbers to both: the system would ask its name server for others.
+#[test]
+fn numbers_are_read_as_the_system_reads_them() {
+    let resolver = Resolver::new(Config::empty().nsswitch_text("hosts: files"));
+    let four = "127.0.0.1 127.1 127.0.257 2130706433 0x7f.1 0X7F.0.0.1 0177.1 1.2.3 0 00 1.16777215 4294967295";
+    let six = ":: ::1 ::ffff:1.2.3.4 ::1.2.3.4 fe80::1 fe80::1%1 fe80::1%lo 2001:db8::1%1 ff02::1%lo ff02::1%1";
+    for text in four.split(' ').chain(six.split(' ')) {
+        let system = std::net::ToSocketAddrs::to_socket_addrs(&(text, 80)).expect("a number");
+        assert_eq!(
+            resolver.resolve(text, 80).expect(text),
+            system.collect::<Vec<_>>(),
+            "{text}"
+        );
+    }
+}
