@@ -151,36 +151,37 @@ impl Resolver {
 
     /// The kinds of sockets that suit the hints and have the service, each with its port.
     fn ways(&self, service: Option<&str>, hints: &Hints) -> Result<Vec<(Way, u16)>, LookupError> {
-        let suits = |way: &&Way| {
+        let suits = |way: &Way| {
             let right_type = hints.socket_type.is_none_or(|wanted| wanted == way.socket_type);
-            let raw = way.socket_type == SocketType::Raw;
-            // A raw socket takes any protocol, but nobody gets one by naming the protocol alone.
-            let right_protocol = match hints.protocol {
-                0 => true,
-                _ if raw => hints.socket_type.is_some(),
-                wanted => wanted == way.protocol,
-            };
-            right_type && right_protocol
+            let any_protocol = hints.protocol == 0 || way.socket_type == SocketType::Raw;
+            right_type && (any_protocol || hints.protocol == way.protocol)
         };
-        let suitable: Vec<Way> = WAYS.iter().filter(suits).copied().collect();
+        let hinted = hints.socket_type.is_some() || hints.protocol != 0;
+        // Without a hint all of them; with one the first that suits it, and raw sockets, which suit any, are last.
+        let suitable = WAYS.into_iter().filter(suits).take(if hinted { 1 } else { WAYS.len() });
+        let suitable: Vec<Way> = suitable.collect();
         let service_name = service.unwrap_or_default();
         if suitable.is_empty() {
-            let failure = if hints.socket_type.is_some() {
-                Failure::SocketType
-            } else {
-                Failure::Service
+            let failure = match hints.socket_type {
+                Some(_) => Failure::SocketType,
+                None => Failure::Service,
             };
-            return Err(LookupError::new(
-                service_name,
-                failure,
-                "socket type and protocol do not go together",
-            ));
+            let cause = "socket type and protocol do not go together";
+            return Err(LookupError::new(service_name, failure, cause));
         }
         let Some(service) = service else {
             return Ok(suitable.into_iter().map(|way| (way, 0)).collect());
         };
-        if !service.is_empty() && service.bytes().all(|byte| byte.is_ascii_digit()) {
-            let port = service.parse();
+        if hinted && suitable.iter().any(|way| way.transport.is_none()) {
+            return Err(LookupError::new(
+                service,
+                Failure::Service,
+                "raw sockets have no services",
+            ));
+        }
+        if service.bytes().all(|byte| byte.is_ascii_digit()) {
+            // The C library reads no digits at all as 0; unlike it, we do not cut a number down to a port.
+            let port = if service.is_empty() { Ok(0) } else { service.parse() };
             let port = port.map_err(|_| LookupError::new(service, Failure::Service, "there is no such port"))?;
             return Ok(suitable.into_iter().map(|way| (way, port)).collect());
         }
@@ -362,7 +363,8 @@ mod tests {
         assert_eq!(shown("www"), Ok(vec!["Stream/6 192.0.2.1:80".to_owned()]));
         assert_eq!(shown("tftp"), Ok(vec!["Datagram/17 192.0.2.1:69".to_owned()]));
         assert_eq!(shown("domain").map(|infos| infos.len()), Ok(2));
-        for absent in ["nothing", "", "65536", "-1", "99999999999999999999"] {
+        assert_eq!(shown("").map(|infos| infos.len()), Ok(3), "no digits are the number 0");
+        for absent in ["nothing", "65536", "-1", "99999999999999999999"] {
             assert_eq!(shown(absent), Err(Failure::Service), "{absent}");
         }
     }
@@ -440,6 +442,33 @@ mod tests {
                 }
             ),
             Err(Failure::AddressFamily)
+        );
+    }
+
+    #[test]
+    fn raw_sockets_take_any_protocol_and_no_service() {
+        let icmp = Hints {
+            protocol: 1,
+            ..Hints::default()
+        };
+        assert_eq!(shown(Some("1.2"), None, icmp), Ok(vec!["Raw/1 1.0.0.2:0".to_owned()]));
+        assert_eq!(shown(Some("1.2"), Some("80"), icmp), Err(Failure::Service));
+        let raw = Hints {
+            socket_type: Some(SocketType::Raw),
+            ..Hints::default()
+        };
+        assert_eq!(shown(Some("1.2"), Some("http"), raw), Err(Failure::Service));
+        assert_eq!(
+            shown(
+                Some("1.2"),
+                Some("80"),
+                Hints {
+                    protocol: 6,
+                    ..Hints::default()
+                }
+            )
+            .map(|i| i.len()),
+            Ok(1)
         );
     }
 
