@@ -13,11 +13,15 @@
 
 pub(crate) mod collections;
 #[cfg(not(loom))]
+pub(crate) mod coroutine;
+#[cfg(not(loom))]
 pub mod dns;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-pub(crate) mod hub;
+#[cfg(not(loom))]
+mod greenlet;
+pub mod hub;
 #[cfg(not(loom))]
 pub mod net;
 pub(crate) mod primitive;
@@ -28,3 +32,13 @@ pub(crate) mod stack;
 pub mod sync;
 #[cfg(not(loom))]
 pub(crate) mod sys;
+#[cfg(not(loom))]
+mod time;
+
+#[cfg(not(loom))]
+pub use greenlet::{
+    Builder, Current, Ending, Exit, Generator, Greenlet, LinkId, Local, Resumed, Scope, ScopedGreenlet, Yielder,
+    current, joinall, killall, scope, set_default_stack_size, shield, spawn, spawn_later, yield_now,
+};
+#[cfg(not(loom))]
+pub use time::{Elapsed, Timeout, sleep, timeout};

@@ -38,6 +38,9 @@ pub(crate) struct Inbox<T: Send> {
     owns: PhantomData<T>,
 }
 
+// SAFETY: values only pass through, from a `push` to the consumer that takes them; no reference to one is handed out.
+unsafe impl<T: Send> Sync for Inbox<T> {}
+
 impl<T: Send> Inbox<T> {
     /// An empty inbox.
     #[cfg(not(loom))]

@@ -1,7 +1,41 @@
-//! The hub: what runs the greenlets of a thread and parks them.
+//! The hub: what runs the greenlets of a thread, parks them and wakes them.
+//!
+//! Other layers see [`park`] (the narrow waist), [`source`] (readiness of descriptors) and [`spawn`]; all else is the
+//! hub's own business.
 
+#[cfg(not(loom))]
+mod core;
+#[cfg(not(loom))]
+mod current;
+#[cfg(not(loom))]
+pub(crate) mod deadlock;
+#[cfg(not(loom))]
+mod end;
+#[cfg(not(loom))]
+pub(crate) mod interrupt;
+#[cfg(not(loom))]
+mod make;
 #[cfg(not(loom))]
 pub(crate) mod park;
 #[cfg(loom)]
 #[path = "park_loom.rs"]
 pub(crate) mod park;
+#[cfg(not(loom))]
+mod poller;
+#[cfg(not(loom))]
+mod remote;
+#[cfg(not(loom))]
+pub(crate) mod report;
+#[cfg(not(loom))]
+pub(crate) mod source;
+#[cfg(not(loom))]
+mod sources;
+#[cfg(not(loom))]
+pub(crate) mod spawn;
+#[cfg(not(loom))]
+pub(crate) mod task;
+#[cfg(not(loom))]
+mod turn;
+
+#[cfg(not(loom))]
+pub use end::end;

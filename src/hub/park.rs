@@ -1,67 +1,314 @@
-//! Interim: parks plain threads only, so that what stands on it can be written and tested now.
+//! The narrow waist: everything that blocks ends in [`park`], everything that wakes holds an [`Unparker`].
+//!
+//! * On a greenlet, `park` suspends it and the hub runs another. On the own stack of a thread that has a hub it runs the
+//!   hub's loop in place. On a thread without a hub it blocks the thread.
+//! * `park` may return without cause; callers loop over their condition. An `unpark` that comes between registration
+//!   and `park` is not lost: the task keeps a token and the next park returns at once.
+//! * Interrupts (kill, timeout) are raised here, before and after the wait, as an unwind. Whoever registered itself
+//!   somewhere holds a guard that takes it out again and passes on what it was already given.
+//! * While the thread unwinds nothing may switch, because the panic count belongs to the thread: `park` returns
+//!   [`WakeReason::Refused`] at once, and [`block`] really blocks the thread.
 
-use std::cell::Cell;
-use std::thread::Thread;
 use std::time::Instant;
 
-/// Why [`park`] returned. It may return `Unparked` without cause: callers loop over their condition.
+use super::core::{Alarm, BUDGET, Hub};
+use super::current::{self, HubRef};
+use super::interrupt::Interrupt;
+use super::remote::{Message, Remote};
+use super::task::{Reason, State};
+use super::deadlock;
+use crate::collections::slab::Key;
+
+/// Why [`park`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WakeReason {
-    /// Somebody called [`Unparker::unpark`] (or nobody did: wake-ups may be spurious).
+    /// Somebody called [`Unparker::unpark`], or nobody did: wake-ups may be spurious.
     Unparked,
     /// The deadline passed.
     TimedOut,
-    /// The thread is unwinding: nothing was waited for. See DESIGN.md, "Never switch while unwinding".
+    /// The thread is unwinding and has other greenlets: nothing was waited for.
     Refused,
 }
 
-/// Wakes one parked greenlet or thread. `Copy + Send + Sync` in its final form; hold it by value.
-#[derive(Clone, Debug)]
-pub(crate) struct Unparker(Thread);
+/// Wakes one parked greenlet or thread, from any thread. A key, not a pointer: when its owner is gone it finds nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Unparker {
+    /// Reaches the owner's thread.
+    remote: &'static Remote,
+    /// The owner among the tasks of that thread.
+    key: Key,
+}
 
 impl Unparker {
     /// The unparker of whoever calls: a greenlet, or the thread's own stack.
+    #[inline]
     pub(crate) fn current() -> Unparker {
-        Unparker(std::thread::current())
-    }
-
-    /// Makes the next (or present) `park` of its owner return. Never blocks, any thread may call it.
-    pub(crate) fn unpark(&self) {
-        self.0.unpark();
-    }
-}
-
-/// Parks the caller until it is unparked or `deadline` passes. `what` says in one word what it waits for ("recv").
-///
-/// An `unpark` that comes first makes the next `park` return at once. A kill or a timeout is raised from here as an
-/// unwind: whoever registered itself somewhere must hold a guard that takes it out again.
-pub(crate) fn park(deadline: Option<Instant>, what: &'static str) -> WakeReason {
-    let _ = what;
-    match deadline {
-        None => std::thread::park(),
-        Some(at) => {
-            let now = Instant::now();
-            if now >= at {
-                return WakeReason::TimedOut;
-            }
-            std::thread::park_timeout(at - now);
-            if Instant::now() >= at {
-                return WakeReason::TimedOut;
+        match current::hub() {
+            Some(hub) => Unparker {
+                remote: hub.remote,
+                key: hub.running.get().unwrap_or(hub.root),
+            },
+            None => {
+                let remote = current::remote();
+                Unparker {
+                    remote,
+                    key: current::root_key(remote),
+                }
             }
         }
     }
-    WakeReason::Unparked
+
+    /// The unparker of a task.
+    pub(super) fn of(hub: &Hub, key: Key) -> Unparker {
+        Unparker {
+            remote: hub.remote,
+            key,
+        }
+    }
+
+    /// Makes the owner's present or next park return. Never blocks.
+    #[inline]
+    pub(crate) fn unpark(self) {
+        match current::hub() {
+            Some(hub) if std::ptr::eq(hub.remote, self.remote) => hub.wake(self.key, Reason::Unparked),
+            _ => self.remote.post(Message::Wake(self.key)),
+        }
+    }
+
+    /// Has `interrupt` raised in the owner at its next park point, which ends the park it is in.
+    pub(crate) fn interrupt(self, interrupt: Interrupt) {
+        match self.local_hub() {
+            Some(hub) => hub.interrupt(self.key, interrupt),
+            None => self.remote.post(Message::Interrupt(self.key, interrupt)),
+        }
+    }
+
+    /// Whether the owner is whoever calls.
+    pub(crate) fn is_current(self) -> bool {
+        self.local_hub().is_some_and(|hub| hub.running.get() == Some(self.key))
+    }
+
+    /// The state of the owner in words, if it is a greenlet of the calling thread that has not ended.
+    pub(crate) fn state_in_words(self) -> Option<String> {
+        self.local_hub().and_then(|hub| hub.state_in_words(self.key))
+    }
+
+    /// The calling thread's hub, if the owner is one of its tasks (or was).
+    pub(super) fn local_hub(self) -> Option<HubRef> {
+        current::hub().filter(|hub| std::ptr::eq(hub.remote, self.remote))
+    }
+
+    /// The owner's key, for the hub's own lists.
+    pub(super) fn key(self) -> Key {
+        self.key
+    }
 }
 
-/// As [`park`], but never switches: blocks the whole thread. Only for a wait that another thread can end.
+impl std::fmt::Debug for Unparker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Unparker").field(&self.key).finish()
+    }
+}
+
+/// Parks the caller until it is unparked or `deadline` passes. `what` says in a word what it waits for ("recv").
+///
+/// # Panics
+///
+/// In the hub's own loop, where there is nothing to park; on the thread's own stack when nobody can wake anybody any
+/// more, with a line for each greenlet.
+#[inline]
+pub(crate) fn park(deadline: Option<Instant>, what: &'static str) -> WakeReason {
+    match current::hub() {
+        Some(_) if std::thread::panicking() => WakeReason::Refused,
+        Some(hub) => hub.park(deadline, what),
+        None => block_thread(deadline),
+    }
+}
+
+/// As [`park`], but never switches: the whole thread waits. Only for a wait that another thread can end.
+#[cold]
 pub(crate) fn block(deadline: Option<Instant>, what: &'static str) -> WakeReason {
-    park(deadline, what)
+    match current::hub() {
+        Some(hub) => hub.block(deadline, what),
+        None => block_thread(deadline),
+    }
+}
+
+/// Whether the process has other threads, so that a [`block`] may be ended by one.
+pub(crate) fn has_other_threads() -> bool {
+    crate::sys::process::thread_count() != Some(1)
+}
+
+/// Lets every other ready greenlet run once. On a thread without a hub, lets another thread run.
+#[inline]
+pub(crate) fn yield_now() {
+    match current::hub() {
+        Some(_) if std::thread::panicking() => {}
+        Some(hub) => hub.yield_now(),
+        None => std::thread::yield_now(),
+    }
 }
 
 /// Spends one unit of the running greenlet's budget: to be called by every operation that succeeded at once.
-/// Yields when the budget is spent, so that a greenlet whose operations never wait starves nobody.
-/// Never call it with a lock held or with something half done: it is a park point (a kill may be raised).
+///
+/// Yields when the budget is spent, so that a greenlet whose operations never wait starves nobody. It is a park point:
+/// never to be called with a lock held or with something half done.
+#[inline]
 pub(crate) fn spend() {
-    thread_local! { static LEFT: Cell<u32> = const { Cell::new(0) }; }
-    LEFT.with(|left| left.set(left.get().wrapping_add(1)));
+    if let Some(hub) = current::hub() {
+        let left = hub.budget.get();
+        if left > 0 {
+            hub.budget.set(left - 1);
+        } else {
+            yield_now();
+            hub.budget.set(BUDGET);
+        }
+    }
+}
+
+/// Blocks a thread that has no hub.
+#[cold]
+fn block_thread(deadline: Option<Instant>) -> WakeReason {
+    let remote = current::remote();
+    let me = current::root_key(remote);
+    loop {
+        let mut woken = false;
+        for message in remote.messages() {
+            // Nothing but wake-ups can be meant for a thread without tasks.
+            woken |= matches!(message, Message::Wake(key) if key == me);
+        }
+        if woken {
+            return WakeReason::Unparked;
+        }
+        if deadline.is_some_and(|at| Instant::now() >= at) {
+            return WakeReason::TimedOut;
+        }
+        if remote.prepare_sleep(false) {
+            sleep_thread(deadline);
+            remote.awake();
+        }
+    }
+}
+
+/// Ends when the thread is unparked, at the deadline, or for no reason.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread without a hub has nothing else to run"
+)]
+fn sleep_thread(deadline: Option<Instant>) {
+    match deadline {
+        None => std::thread::park(),
+        Some(at) => std::thread::park_timeout(at.saturating_duration_since(Instant::now())),
+    }
+}
+
+impl Hub {
+    /// See [`park`].
+    fn park(&self, deadline: Option<Instant>, what: &'static str) -> WakeReason {
+        let key = self.begin_park(what);
+        {
+            let mut tasks = self.tasks.borrow_mut();
+            let task = tasks.get_mut(key).expect("whoever runs has a task");
+            if let Some(interrupt) = task.take_interrupt() {
+                drop(tasks);
+                interrupt.raise();
+            }
+            if let State::Running { token: true } = task.state {
+                task.state = State::Running { token: false };
+                return WakeReason::Unparked;
+            }
+            task.state = State::Parked;
+            task.waits_for = what;
+            task.alarm = deadline.map(|at| self.alarms.borrow_mut().insert(at, Alarm::Wake(key)));
+        }
+        match self.switch_out(key) {
+            State::Woken(Reason::TimedOut) => WakeReason::TimedOut,
+            State::Woken(Reason::Deadlock) => {
+                let lines = self.describe();
+                panic!("{}", deadlock::report(what, &lines));
+            }
+            _ => WakeReason::Unparked,
+        }
+    }
+
+    /// See [`yield_now`].
+    fn yield_now(&self) {
+        let key = self.begin_park("yield");
+        let interrupt = self.with_task(key, |task| {
+            let interrupt = task.take_interrupt();
+            if interrupt.is_none() {
+                // A token is kept: an unpark that came before the yield is meant for a later park.
+                let token = matches!(task.state, State::Running { token: true });
+                task.state = State::Yielded { token };
+            }
+            interrupt
+        });
+        if let Some(Some(interrupt)) = interrupt {
+            interrupt.raise();
+        }
+        self.ready.borrow_mut().push_back(key);
+        self.switch_out(key);
+    }
+
+    /// Who is about to give up the thread.
+    #[inline]
+    fn begin_park(&self, what: &'static str) -> Key {
+        match self.running.get() {
+            Some(key) => key,
+            None => panic!("iora: a blocking call ({what}) in the hub's own loop, where nothing can be parked"),
+        }
+    }
+
+    /// Gives up the thread until the task's turn comes; returns the state it was found in. Raises what is pending.
+    #[inline]
+    fn switch_out(&self, key: Key) -> State {
+        if key == self.root {
+            self.drive();
+        } else {
+            let suspender = self.suspender.get().expect("a running greenlet can be suspended");
+            let limit = self.stack_limit.get();
+            suspender.suspend();
+            self.suspender.set(Some(suspender));
+            self.stack_limit.set(limit);
+        }
+        let mut tasks = self.tasks.borrow_mut();
+        let task = tasks.get_mut(key).expect("whoever runs has a task");
+        let token = matches!(task.state, State::Yielded { token: true });
+        let found = std::mem::replace(&mut task.state, State::Running { token });
+        if let Some(interrupt) = task.take_interrupt() {
+            drop(tasks);
+            interrupt.raise();
+        }
+        found
+    }
+
+    /// See [`block`]: turns of the loop in which no greenlet runs, until the caller is woken.
+    fn block(&self, deadline: Option<Instant>, what: &'static str) -> WakeReason {
+        let key = self.begin_park(what);
+        let parked = self.with_task(key, |task| {
+            if let State::Running { token: true } = task.state {
+                task.state = State::Running { token: false };
+                return false;
+            }
+            task.state = State::Parked;
+            task.waits_for = what;
+            task.alarm = deadline.map(|at| self.alarms.borrow_mut().insert(at, Alarm::Wake(key)));
+            true
+        });
+        if parked != Some(true) {
+            return WakeReason::Unparked;
+        }
+        self.running.set(None);
+        let reason = loop {
+            match self.with_task(key, |task| task.state) {
+                Some(State::Parked) => self.wait_for_something(),
+                Some(State::Woken(Reason::TimedOut)) => break WakeReason::TimedOut,
+                _ => break WakeReason::Unparked,
+            }
+        };
+        self.ready.borrow_mut().retain(|other| *other != key);
+        self.with_task(key, |task| task.state = State::Running { token: false });
+        self.running.set(Some(key));
+        reason
+    }
 }

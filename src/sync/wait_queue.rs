@@ -321,7 +321,9 @@ impl Wakes {
     fn wake(self) {
         if let Some(first) = self.first {
             first.unpark();
-            self.more.iter().for_each(Unparker::unpark);
+            for unparker in &self.more {
+                unparker.unpark();
+            }
         }
     }
 }

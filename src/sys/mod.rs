@@ -9,3 +9,6 @@ pub(crate) mod guard;
 pub(crate) mod map;
 pub(crate) mod random;
 pub(crate) mod report;
+pub(crate) mod poll;
+pub(crate) mod process;
+pub(crate) mod timer_fd;

@@ -1,0 +1,255 @@
+//! Generators: functions that give values on the way (Python's `yield` and `send`), on stacks of their own.
+//!
+//! A generator runs on top of whoever resumes it: while it runs, it is part of that greenlet (or thread). If it parks, the
+//! whole greenlet parks; a kill of the greenlet unwinds through both stacks.
+//!
+//! ```text
+//!   greenlet's stack ── send(value) ──▶ generator's stack
+//!                    ◀── give(value) ──
+//! ```
+//!
+//! Dropping a generator that has begun and not returned unwinds its stack with a private payload. One that catches that
+//! and goes on is asked again a few times and then leaked.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+
+use crate::coroutine::{Coroutine, Status, Suspender};
+use crate::hub::spawn;
+use crate::stack;
+
+/// How often a generator that catches its end and goes on is told again before it is leaked.
+const PATIENCE: u32 = 16;
+
+/// Unwinds a generator that is dropped.
+struct Dropped;
+
+/// What a resumed generator answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resumed<Y, R> {
+    /// It gave a value and waits to be resumed.
+    Yielded(Y),
+    /// It returned.
+    Returned(R),
+}
+
+/// Where resumer and generator leave values for each other. Both run on one thread, in turn.
+struct Exchange<S, Y, R> {
+    /// For the generator.
+    sent: RefCell<Option<S>>,
+    /// For the resumer.
+    given: RefCell<Option<Y>>,
+    /// For the resumer, at the end: the value, or the payload of an unwind.
+    returned: RefCell<Option<Result<R, Box<dyn Any + Send>>>>,
+    /// The generator is being dropped.
+    dropped: Cell<bool>,
+}
+
+/// A function that gives values of type `Y` on the way, is sent values of type `S`, and returns an `R`.
+///
+/// With `S = ()` it is an iterator over what it gives.
+///
+/// ```
+/// use iora::{Generator, Resumed};
+///
+/// // The least number so far.
+/// let mut minimum = Generator::new(|hand: &iora::Yielder<i32, i32>, first: i32| {
+///     let mut least = first;
+///     loop {
+///         least = least.min(hand.give(least));
+///     }
+/// });
+/// # let _: &Generator<i32, i32, ()> = &minimum;
+/// let answers: Vec<_> = [5, 3, 8, 1].map(|n| minimum.send(n)).into();
+/// assert_eq!(answers, [5, 3, 3, 1].map(Resumed::Yielded));
+///
+/// let squares = Generator::new(|hand: &iora::Yielder<(), u32>, ()| (1..4).for_each(|n| hand.give(n * n)));
+/// assert_eq!(squares.collect::<Vec<_>>(), [1, 4, 9]);
+/// ```
+pub struct Generator<S, Y, R = ()> {
+    /// Its stack; `None` once it has returned.
+    coroutine: Option<Coroutine>,
+    /// Where its stack's guard begins.
+    limit: usize,
+    /// It has been resumed at least once.
+    begun: bool,
+    /// Values on their way.
+    exchange: Rc<Exchange<S, Y, R>>,
+}
+
+/// A generator's way to give values: an argument of its function.
+pub struct Yielder<S, Y> {
+    /// Gives a value and returns what is sent.
+    give: Box<dyn Fn(Y) -> S>,
+}
+
+impl<S, Y> Yielder<S, Y> {
+    /// Gives `value` to whoever resumed the generator, which waits until it is resumed again; returns what is sent then.
+    pub fn give(&self, value: Y) -> S {
+        (self.give)(value)
+    }
+}
+
+impl<S: 'static, Y: 'static, R: 'static> Generator<S, Y, R> {
+    /// A generator that has not begun. `body` is called with the first value that is sent.
+    ///
+    /// # Panics
+    ///
+    /// When there is no memory for its stack, which is as large as a greenlet's.
+    pub fn new(body: impl FnOnce(&Yielder<S, Y>, S) -> R + 'static) -> Generator<S, Y, R> {
+        let stack = match stack::reserve(stack::default_size()).and_then(stack::Reservation::claim) {
+            Ok(stack) => stack,
+            Err(error) => panic!("iora: no stack for a generator: {error}"),
+        };
+        let limit = stack.limit().get();
+        let exchange = Rc::new(Exchange {
+            sent: RefCell::new(None),
+            given: RefCell::new(None),
+            returned: RefCell::new(None),
+            dropped: Cell::new(false),
+        });
+        let inside = exchange.clone();
+        let body = Box::new(body);
+        let coroutine = Coroutine::new(stack, move |suspender| {
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                let first = inside.take_sent();
+                let yielder = Yielder {
+                    give: Exchange::giver(inside.clone(), suspender),
+                };
+                body(&yielder, first)
+            }));
+            inside.returned.replace(Some(result));
+        });
+        Generator {
+            coroutine: Some(coroutine),
+            limit,
+            begun: false,
+            exchange,
+        }
+    }
+
+    /// Sends `value` into the generator and runs it until it gives or returns one.
+    ///
+    /// A panic of the generator, or a kill that reached it, goes on here.
+    ///
+    /// # Panics
+    ///
+    /// When the generator has returned already.
+    pub fn send(&mut self, value: S) -> Resumed<Y, R> {
+        assert!(self.coroutine.is_some(), "iora: this generator has returned");
+        self.exchange.sent.replace(Some(value));
+        if !self.run() {
+            let given = self.exchange.given.take();
+            return Resumed::Yielded(given.expect("a generator suspends only to give"));
+        }
+        let returned = self.exchange.returned.take();
+        match returned.expect("a generator ends with a result") {
+            Ok(value) => Resumed::Returned(value),
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    /// Whether the generator has returned.
+    pub fn is_done(&self) -> bool {
+        self.coroutine.is_none()
+    }
+}
+
+impl<Y: 'static, R: 'static> Generator<(), Y, R> {
+    /// Runs the generator until it gives or returns a value; see [`send`](Self::send).
+    ///
+    /// # Panics
+    ///
+    /// When the generator has returned already.
+    pub fn resume(&mut self) -> Resumed<Y, R> {
+        self.send(())
+    }
+}
+
+impl<S, Y, R> Generator<S, Y, R> {
+    /// Switches to the generator. Whether its function has ended.
+    fn run(&mut self) -> bool {
+        let Some(coroutine) = &mut self.coroutine else {
+            return true;
+        };
+        self.begun = true;
+        let outer = spawn::replace_stack_limit(self.limit);
+        let status = coroutine.resume();
+        spawn::replace_stack_limit(outer);
+        let finished = status == Status::Finished;
+        if finished {
+            self.coroutine = None;
+        }
+        finished
+    }
+}
+
+impl<S: 'static, Y: 'static, R: 'static> Exchange<S, Y, R> {
+    /// What was sent; or the unwind of a generator that is being dropped.
+    fn take_sent(&self) -> S {
+        if self.dropped.get() {
+            resume_unwind(Box::new(Dropped));
+        }
+        self.sent.take().expect("a generator is resumed with a value")
+    }
+
+    /// The function behind [`Yielder::give`].
+    fn giver(exchange: Rc<Self>, suspender: Suspender) -> Box<dyn Fn(Y) -> S> {
+        Box::new(move |value| {
+            exchange.given.replace(Some(value));
+            suspender.suspend();
+            exchange.take_sent()
+        })
+    }
+}
+
+impl<Y: 'static> Iterator for Generator<(), Y, ()> {
+    type Item = Y;
+
+    fn next(&mut self) -> Option<Y> {
+        if self.is_done() {
+            return None;
+        }
+        match self.send(()) {
+            Resumed::Yielded(value) => Some(value),
+            Resumed::Returned(()) => None,
+        }
+    }
+}
+
+impl<S, Y, R> Drop for Generator<S, Y, R> {
+    fn drop(&mut self) {
+        if !self.begun {
+            return;
+        }
+        self.exchange.dropped.set(true);
+        for _ in 0..PATIENCE {
+            if self.run() {
+                return;
+            }
+        }
+        if let Some(coroutine) = self.coroutine.take() {
+            coroutine.leak();
+        }
+    }
+}
+
+impl<S, Y, R> fmt::Debug for Generator<S, Y, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match (self.begun, self.coroutine.is_some()) {
+            (false, _) => "not begun",
+            (true, true) => "suspended",
+            (true, false) => "returned",
+        };
+        write!(f, "<Generator: {state}>")
+    }
+}
+
+impl<S, Y> fmt::Debug for Yielder<S, Y> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<Yielder>")
+    }
+}

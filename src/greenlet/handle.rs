@@ -1,0 +1,204 @@
+//! The handle of a greenlet: join it, ask what came of it, kill it.
+#![expect(
+    unsafe_code,
+    reason = "the handle may change thread though the closure beside its result may not"
+)]
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::exit::{Ending, Exit};
+use super::shared::{Handle, Shared};
+use crate::hub::interrupt::Interrupt;
+use crate::hub::park::Unparker;
+use crate::hub::report;
+use crate::time::deadline;
+
+/// A greenlet that was spawned: the means to wait for it, to take its value, to kill it.
+///
+/// Dropping the handle detaches the greenlet, which runs on. The handle may go to other threads if the value may: all its
+/// methods work from everywhere.
+///
+/// ```
+/// let job = iora::spawn(|| 6 * 7);
+/// assert_eq!(job.get().unwrap(), 42);
+/// ```
+#[must_use = "dropping the handle detaches the greenlet"]
+pub struct Greenlet<T> {
+    /// What it shares with the greenlet.
+    handle: Arc<dyn Handle<T>>,
+    /// It hands out the value.
+    value: PhantomData<T>,
+}
+
+// SAFETY: the closure in the same allocation is neither run nor dropped by a handle (invariant 1 of `shared`); the rest is
+// atomics, locks and the outcome, which is a `T` or an `Exit`, both of which may be sent.
+unsafe impl<T: Send> Send for Greenlet<T> {}
+
+// SAFETY: as above; through a shared handle only `&T` can be reached, and the panic's payload by nobody.
+unsafe impl<T: Send + Sync> Sync for Greenlet<T> {}
+
+/// Names a link of a greenlet, so that it can be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LinkId(u64);
+
+impl<T> Greenlet<T> {
+    /// The handle of what was just spawned.
+    pub(super) fn new(handle: Arc<dyn Handle<T>>) -> Greenlet<T> {
+        Greenlet {
+            handle,
+            value: PhantomData,
+        }
+    }
+
+    /// What it shares with the greenlet.
+    #[inline]
+    pub(super) fn shared(&self) -> &Shared<T> {
+        self.handle.shared()
+    }
+
+    /// Reaches the greenlet.
+    pub(super) fn unparker(&self) -> Unparker {
+        self.shared().unparker
+    }
+
+    /// Parks the caller until the greenlet has ended, however it did.
+    ///
+    /// While the thread unwinds nothing can be waited for: then it returns at once.
+    pub fn join(&self) {
+        self.shared().wait(None);
+    }
+
+    /// As [`join`](Self::join), for `timeout` at most. Whether the greenlet has ended.
+    pub fn join_timeout(&self, timeout: Duration) -> bool {
+        self.shared().wait(deadline::after(timeout))
+    }
+
+    /// Parks the caller until the greenlet has ended, and takes its value.
+    ///
+    /// # Errors
+    ///
+    /// When it did not return: see [`Exit`]. A panic's report was printed when it happened; its payload is in the error.
+    pub fn get(self) -> Result<T, Exit> {
+        self.join();
+        // SAFETY: `self` is the handle, and is consumed: nothing it lent is borrowed any more.
+        let outcome = unsafe { self.shared().take() };
+        outcome.unwrap_or(Err(Exit::Abandoned))
+    }
+
+    /// The value, if the greenlet has returned one.
+    pub fn value(&self) -> Option<&T> {
+        self.shared().value()
+    }
+
+    /// Whether the greenlet has ended.
+    pub fn ready(&self) -> bool {
+        self.shared().ready()
+    }
+
+    /// Whether the greenlet has ended by returning its value.
+    pub fn successful(&self) -> bool {
+        self.ending() == Some(Ending::Returned)
+    }
+
+    /// How the greenlet ended, once it has.
+    pub fn ending(&self) -> Option<Ending> {
+        self.shared().ending()
+    }
+
+    /// Kills the greenlet and parks the caller until it has ended.
+    ///
+    /// The kill is raised in the greenlet as an unwind at its next park point, which ends the wait that it is in; its
+    /// destructors run. A greenlet that was not begun never runs. It is raised once: a greenlet may catch it (with
+    /// `catch_unwind`) and go on, and then this waits on. A greenlet that kills itself unwinds at once.
+    pub fn kill(&self) {
+        self.kill_nowait();
+        self.join();
+    }
+
+    /// As [`kill`](Self::kill), waiting for `timeout` at most. Whether the greenlet has ended.
+    pub fn kill_timeout(&self, timeout: Duration) -> bool {
+        self.kill_nowait();
+        self.join_timeout(timeout)
+    }
+
+    /// Asks the greenlet to end, without waiting: it takes effect at its next turn.
+    pub fn kill_nowait(&self) {
+        self.raise(Interrupt::Kill);
+    }
+
+    /// Raises `payload` in the greenlet, as [`kill_nowait`](Self::kill_nowait) does a kill: if it does not catch it, it
+    /// ends as [`Exit::Panicked`] with that payload.
+    pub fn throw(&self, payload: Box<dyn Any + Send>) {
+        self.raise(Interrupt::Throw(payload));
+    }
+
+    /// Raises something in the greenlet unless it has ended.
+    fn raise(&self, interrupt: Interrupt) {
+        if self.ready() {
+            return;
+        }
+        if self.unparker().is_current() {
+            crate::hub::spawn::interrupt_current(interrupt);
+        } else {
+            self.unparker().interrupt(interrupt);
+        }
+    }
+
+    /// Has `link` called when the greenlet has ended: on its stack, in the order of addition, each whatever becomes of
+    /// the others. Called at once, by the caller, if the greenlet has ended and its links have been called.
+    pub fn link(&self, link: impl FnOnce(Ending) + Send + 'static) -> LinkId {
+        match self.shared().link(Box::new(link)) {
+            Ok(number) => LinkId(number),
+            Err((link, ending)) => {
+                // As for every link: its panic is reported by the panic hook and goes no further.
+                drop(catch_unwind(AssertUnwindSafe(|| link(ending))));
+                LinkId(u64::MAX)
+            }
+        }
+    }
+
+    /// Takes a link back. Whether it was still there.
+    pub fn unlink(&self, id: LinkId) -> bool {
+        self.shared().unlink(id.0).is_some()
+    }
+
+    /// The name it was given.
+    pub fn name(&self) -> Option<&str> {
+        self.shared().info.name.as_deref()
+    }
+
+    /// Its number, which no other greenlet of the process has.
+    pub fn id(&self) -> u64 {
+        self.shared().info.id
+    }
+}
+
+impl<T> fmt::Debug for Greenlet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shared = self.shared();
+        let state = match shared.ending() {
+            Some(Ending::Returned) => "returned".to_owned(),
+            Some(Ending::Killed) => "killed".to_owned(),
+            Some(Ending::Panicked) => "panicked".to_owned(),
+            Some(Ending::TimedOut) => "timed out".to_owned(),
+            Some(Ending::Abandoned) => "abandoned".to_owned(),
+            None => shared
+                .unparker
+                .state_in_words()
+                .unwrap_or_else(|| "on another thread".to_owned()),
+        };
+        f.write_str(&report::describe(&shared.info, &state))
+    }
+}
+
+impl<T> Drop for Greenlet<T> {
+    fn drop(&mut self) {
+        // SAFETY: this is the handle, and it is not used afterwards.
+        unsafe { self.shared().detach() };
+    }
+}

@@ -1,0 +1,22 @@
+//! Greenlets: spawn them, wait for them, kill them; scopes, generators, greenlet-local storage.
+
+mod builder;
+mod current;
+mod exit;
+mod generator;
+mod handle;
+mod join;
+mod local;
+mod scope;
+mod shared;
+mod shield;
+
+pub use builder::{Builder, set_default_stack_size, spawn, spawn_later};
+pub use current::{Current, current, yield_now};
+pub use exit::{Ending, Exit};
+pub use generator::{Generator, Resumed, Yielder};
+pub use handle::{Greenlet, LinkId};
+pub use join::{joinall, killall};
+pub use local::Local;
+pub use scope::{Scope, ScopedGreenlet, scope};
+pub use shield::shield;

@@ -1,0 +1,294 @@
+//! What a greenlet shares with its handle: who it is, who waits for it, what came of it.
+//!
+//! One allocation holds all of it and the closure: [`Spawned`]. The hub's task owns it as a [`Job`] and runs it; the
+//! handle owns it as [`Handle<T>`], without knowing the closure's type.
+//!
+//! ```text
+//!   hub's task ──▶ Spawned { shared: Shared<T>, closure: F } ◀── Greenlet<T>, on any thread
+//! ```
+//!
+//! Invariants:
+//!
+//! 1. The closure is touched only by the hub's thread, on the greenlet's own stack: it is taken out to be run or dropped
+//!    there. One that never runs is leaked, never dropped by whoever lets go of the allocation last.
+//! 2. The outcome is written once, by the greenlet, before `phase` leaves `LIVE`; from then on it belongs to whoever the
+//!    phase says: to the handle (`DONE`), or to the greenlet (`DETACHED`, the handle was dropped first).
+#![expect(
+    unsafe_code,
+    reason = "the closure and the outcome belong to one side at a time, as the phase says"
+)]
+
+use std::cell::UnsafeCell;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
+
+use super::exit::{Ending, Exit};
+use super::local::Inherited;
+use crate::hub::interrupt::Interrupt;
+use crate::hub::park::Unparker;
+use crate::hub::spawn;
+use crate::hub::task::{Info, Job};
+use crate::sync::wait_queue::{Handover, View, WaitQueue, Waited};
+
+/// The greenlet has not ended, and its handle is there.
+const LIVE: u8 = 0;
+/// It has ended; the outcome is the handle's.
+const DONE: u8 = 1;
+/// The handle is gone; the outcome is the greenlet's to drop.
+const DETACHED: u8 = 2;
+
+/// Something to be called when a greenlet has ended.
+pub(super) type Link = Box<dyn FnOnce(Ending) + Send>;
+
+/// Who waits for the end, and what is called then.
+struct Completion {
+    /// How it ended, once it has.
+    ending: Option<Ending>,
+    /// Called in order of addition, each with its number.
+    links: Vec<(u64, Link)>,
+    /// The number of the next link.
+    next_link: u64,
+    /// All links that were there have been called: a new one is called by whoever adds it.
+    links_called: bool,
+}
+
+impl Handover for Completion {
+    type Ticket = ();
+
+    /// The end is there for all: nothing is handed over.
+    fn take_back(_: &mut View<'_, Self>, _: usize, _: &mut ()) {}
+}
+
+/// See the top of the file.
+pub(super) struct Shared<T> {
+    /// Who it is.
+    pub(super) info: Info,
+    /// Reaches it.
+    pub(super) unparker: Unparker,
+    /// [`LIVE`], [`DONE`] or [`DETACHED`]; says whose the outcome is.
+    phase: AtomicU8,
+    /// What came of it; invariant 2.
+    outcome: UnsafeCell<Option<Result<T, Exit>>>,
+    /// Who waits for the end.
+    completion: WaitQueue<Completion>,
+}
+
+/// A greenlet's shared part and its closure.
+pub(super) struct Spawned<T, F> {
+    /// The part that the handle sees.
+    shared: Shared<T>,
+    /// Taken when the greenlet begins; invariant 1.
+    closure: UnsafeCell<ManuallyDrop<Option<F>>>,
+    /// Local variables that it inherits; taken with the closure.
+    inherited: UnsafeCell<ManuallyDrop<Option<Inherited>>>,
+}
+
+/// What the handle holds.
+pub(super) trait Handle<T> {
+    /// The part that it may use.
+    fn shared(&self) -> &Shared<T>;
+}
+
+impl<T, F: FnOnce() -> T> Spawned<T, F> {
+    /// An unstarted greenlet.
+    pub(super) fn new(info: Info, unparker: Unparker, closure: F, inherited: Option<Inherited>) -> Spawned<T, F> {
+        Spawned {
+            shared: Shared {
+                info,
+                unparker,
+                phase: AtomicU8::new(LIVE),
+                outcome: UnsafeCell::new(None),
+                completion: WaitQueue::new(Completion {
+                    ending: None,
+                    links: Vec::new(),
+                    next_link: 0,
+                    links_called: false,
+                }),
+            },
+            closure: UnsafeCell::new(ManuallyDrop::new(Some(closure))),
+            inherited: UnsafeCell::new(ManuallyDrop::new(inherited)),
+        }
+    }
+
+    /// Runs the closure, or drops it if the greenlet was ended before it began. Everything that is the user's happens
+    /// in here, on the greenlet's stack, and is caught.
+    fn call(&self) -> Result<T, Exit> {
+        // SAFETY: invariant 1: this is the hub's thread, and nobody else takes it.
+        let closure = unsafe { &mut *self.closure.get() };
+        // SAFETY: as above.
+        let inherited = unsafe { &mut *self.inherited.get() };
+        let (closure, inherited) = (closure.take(), inherited.take());
+        let result = catch_unwind(AssertUnwindSafe(|| match spawn::take_interrupt() {
+            Some(Interrupt::Throw(payload)) => Err(Exit::Panicked(payload)),
+            Some(Interrupt::Timeout(_)) => Err(Exit::TimedOut),
+            Some(Interrupt::Kill) => {
+                drop(closure);
+                Err(Exit::Killed)
+            }
+            None => {
+                if let Some(inherited) = inherited {
+                    inherited.install();
+                }
+                let closure = closure.expect("a greenlet begins once");
+                Ok(closure())
+            }
+        }));
+        let result = result.unwrap_or_else(|payload| Err(Exit::from_payload(payload)));
+        // The values of local variables end with the greenlet, on its stack, whatever their destructors do.
+        let locals = catch_unwind(AssertUnwindSafe(|| drop(spawn::take_locals())));
+        match locals {
+            Ok(()) => result,
+            Err(payload) => result.and(Err(Exit::from_payload(payload))),
+        }
+    }
+}
+
+impl<T, F: FnOnce() -> T> Job for Spawned<T, F> {
+    fn run(&self) {
+        let result = self.call();
+        // From here on nothing is raised in it any more: its end is told whole.
+        spawn::shield(true);
+        self.shared.finish(result);
+    }
+
+    fn info(&self) -> &Info {
+        &self.shared.info
+    }
+
+    fn abandon(&self) {
+        self.shared.finish(Err(Exit::Abandoned));
+    }
+}
+
+impl<T, F> Handle<T> for Spawned<T, F> {
+    fn shared(&self) -> &Shared<T> {
+        &self.shared
+    }
+}
+
+impl<T> Shared<T> {
+    /// Whether it has ended.
+    #[inline]
+    pub(super) fn ready(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == DONE
+    }
+
+    /// Publishes the outcome, wakes who waits, calls the links.
+    fn finish(&self, result: Result<T, Exit>) {
+        let ending = result.as_ref().map_or_else(Exit::ending, |_| Ending::Returned);
+        // SAFETY: invariant 2: the phase is `LIVE` or `DETACHED`, so the outcome is the greenlet's.
+        let outcome = unsafe { &mut *self.outcome.get() };
+        *outcome = Some(result);
+        if self
+            .phase
+            .compare_exchange(LIVE, DONE, Ordering::AcqRel, Ordering::Acquire)
+            .is_err()
+        {
+            // SAFETY: invariant 2: `DETACHED`, so it is still the greenlet's, and nobody will ask for it.
+            let outcome = unsafe { &mut *self.outcome.get() };
+            let unwanted = outcome.take();
+            // The destructor is the user's.
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(unwanted)));
+            drop(dropped.map_err(Exit::from_payload));
+        }
+        let mut links = self.completion.with(|view| {
+            view.state.ending = Some(ending);
+            view.grant_all(0);
+            std::mem::take(&mut view.state.links)
+        });
+        loop {
+            for (_, link) in links.drain(..) {
+                // Reported by the panic hook; the other links are called all the same.
+                drop(catch_unwind(AssertUnwindSafe(|| link(ending))));
+            }
+            links = self.completion.with(|view| {
+                view.state.links_called = view.state.links.is_empty();
+                std::mem::take(&mut view.state.links)
+            });
+            if links.is_empty() {
+                break;
+            }
+        }
+    }
+
+    /// Parks the caller until the greenlet has ended or `deadline` passes. Whether it has ended.
+    #[inline]
+    pub(super) fn wait(&self, deadline: Option<Instant>) -> bool {
+        let waited = self
+            .completion
+            .wait(0, deadline, "join", |view| match view.state.ending {
+                Some(_) => Ok(()),
+                None => Err(()),
+            });
+        matches!(waited, Waited::AtOnce(()) | Waited::Granted(()))
+    }
+
+    /// The value, once the greenlet has returned it.
+    pub(super) fn value(&self) -> Option<&T> {
+        if !self.ready() {
+            return None;
+        }
+        // SAFETY: invariant 2: `DONE`, so the outcome is the handle's, who lends it for as long as it is borrowed.
+        let outcome = unsafe { &*self.outcome.get() };
+        outcome.as_ref().and_then(|result| result.as_ref().ok())
+    }
+
+    /// How it ended, once it has.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        self.completion.with(|view| view.state.ending)
+    }
+
+    /// Takes the outcome.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the handle and gives up the right to lend the value.
+    pub(super) unsafe fn take(&self) -> Option<Result<T, Exit>> {
+        if !self.ready() {
+            return None;
+        }
+        // SAFETY: invariant 2: `DONE`, so the outcome is the handle's, who has lent it to nobody.
+        let outcome = unsafe { &mut *self.outcome.get() };
+        outcome.take()
+    }
+
+    /// The handle is dropped: whoever comes last drops the outcome.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the handle and does not use the outcome afterwards.
+    pub(super) unsafe fn detach(&self) {
+        if self
+            .phase
+            .compare_exchange(LIVE, DETACHED, Ordering::AcqRel, Ordering::Acquire)
+            .is_err()
+        {
+            // SAFETY: the greenlet is done, and the caller is the handle.
+            drop(unsafe { self.take() });
+        }
+    }
+
+    /// Adds a link. If the links have been called already, gives it back with the ending.
+    pub(super) fn link(&self, link: Link) -> Result<u64, (Link, Ending)> {
+        self.completion.with(|view| match view.state.ending {
+            Some(ending) if view.state.links_called => Err((link, ending)),
+            _ => {
+                let number = view.state.next_link;
+                view.state.next_link += 1;
+                view.state.links.push((number, link));
+                Ok(number)
+            }
+        })
+    }
+
+    /// Takes a link back, unless it has been called.
+    pub(super) fn unlink(&self, number: u64) -> Option<Link> {
+        self.completion.with(|view| {
+            let links = &mut view.state.links;
+            let place = links.iter().position(|(other, _)| *other == number)?;
+            Some(links.remove(place).1)
+        })
+    }
+}

@@ -1,0 +1,251 @@
+//! The hub of one thread: its tasks, its ready queue, its alarms, its poller.
+//!
+//! Invariants:
+//!
+//! 1. Only the hub's own thread touches a [`Hub`]; others reach it through its [`Remote`].
+//! 2. No borrow of a `RefCell` here lives across a switch, a callback or a drop of somebody else's value.
+//! 3. A task is in the ready queue exactly once when its state is `Woken` or `Yielded`, and not at all otherwise.
+//! 4. A task's body is `Running` exactly while `running` holds its key. The thread's own stack runs the loop while it is
+//!    parked: then `running` is `None` as long as no greenlet has the thread.
+#![expect(unsafe_code, reason = "the fault handler reads the job of the greenlet that runs")]
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::io;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::interrupt::Interrupt;
+use super::poller::Poller;
+use super::remote::Remote;
+use super::sources::SourceState;
+use super::task::{Body, Job, Reason, State, Task};
+use super::{deadlock, report};
+use crate::collections::slab::{Key, Slab};
+use crate::collections::timers::Timers;
+use crate::coroutine::Suspender;
+use crate::stack::Reservation;
+use crate::stack::overflow::Occupant;
+use crate::sys::map;
+
+/// Operations that a greenlet may do without waiting before it has to yield.
+pub(super) const BUDGET: u32 = 128;
+
+/// What happens at a deadline.
+pub(super) enum Alarm {
+    /// The task's park times out, or its late start is due.
+    Wake(Key),
+    /// The timeout with this number is raised in the task.
+    Expire(Key, u64),
+}
+
+/// See the top of the file.
+pub(crate) struct Hub {
+    /// How other threads reach this hub.
+    pub(super) remote: &'static Remote,
+    /// Names this hub among all that its remote belonged to.
+    pub(super) epoch: u64,
+    /// Every greenlet that has not finished, and the thread's own stack.
+    pub(super) tasks: RefCell<Slab<Task>>,
+    /// The key of the thread's own stack.
+    pub(super) root: Key,
+    /// Tasks whose turn will come, first in, first out.
+    pub(super) ready: RefCell<VecDeque<Key>>,
+    /// What happens when.
+    pub(super) alarms: RefCell<Timers<Alarm>>,
+    /// Descriptors registered with the poller.
+    pub(super) sources: RefCell<Slab<SourceState>>,
+    /// Tasks that wait for a descriptor.
+    pub(super) source_waiters: Cell<usize>,
+    /// The epoll set.
+    pub(super) poller: RefCell<Poller>,
+    /// Who has the thread; `None` while the loop itself runs.
+    pub(super) running: Cell<Option<Key>>,
+    /// How the running greenlet gets back to the loop.
+    pub(super) suspender: Cell<Option<Suspender>>,
+    /// What the running greenlet runs, for the overflow report. It lives: its task is in the slab while it runs.
+    pub(super) occupant: Cell<Option<*const dyn Job>>,
+    /// Where the guard begins of the stack that the running greenlet is on: its own, or a generator's.
+    pub(super) stack_limit: Cell<usize>,
+    /// What is left of the running task's [`BUDGET`].
+    pub(super) budget: Cell<u32>,
+    /// Greenlets run since the hub last looked at alarms, inbox and descriptors.
+    pub(super) ticks: Cell<u32>,
+    /// Where an idle hub looks for unstarted greenlets; set on the threads of `hubs(n)`.
+    pub(super) work: RefCell<Option<Arc<dyn Fn() -> bool>>>,
+    /// The hub is ending: the thread's own stack is woken when the last greenlet is gone.
+    pub(super) ending: Cell<bool>,
+}
+
+impl Hub {
+    /// A hub for the calling thread, whose own stack is its only, running task.
+    pub(super) fn new(remote: &'static Remote) -> io::Result<Hub> {
+        let (poller, waker) = Poller::new()?;
+        let mut tasks = Slab::with_first_generation(remote.generation());
+        let root = tasks.insert(Task::root());
+        let hub = Hub {
+            remote,
+            epoch: remote.open_hub(waker),
+            sources: RefCell::new(Slab::with_first_generation(remote.generation())),
+            tasks: RefCell::new(tasks),
+            root,
+            ready: RefCell::default(),
+            alarms: RefCell::new(Timers::new()),
+            source_waiters: Cell::new(0),
+            poller: RefCell::new(poller),
+            running: Cell::new(Some(root)),
+            suspender: Cell::new(None),
+            occupant: Cell::new(None),
+            stack_limit: Cell::new(0),
+            budget: Cell::new(BUDGET),
+            ticks: Cell::new(0),
+            work: RefCell::new(None),
+            ending: Cell::new(false),
+        };
+        deadlock::enlist(remote);
+        Ok(hub)
+    }
+
+    /// Takes in an unstarted greenlet: ready now, or at `start`.
+    pub(super) fn add(&self, job: Arc<dyn Job>, reservation: Reservation, start: Option<Instant>) -> Key {
+        let key = self
+            .tasks
+            .borrow_mut()
+            .insert(Task::unstarted(job, reservation, start.is_none()));
+        match start {
+            None => self.ready.borrow_mut().push_back(key),
+            Some(at) => {
+                let alarm = self.alarms.borrow_mut().insert(at, Alarm::Wake(key));
+                self.with_task(key, |task| task.alarm = Some(alarm));
+            }
+        }
+        key
+    }
+
+    /// Calls `f` with the task, if it is still there. `f` must neither switch nor call back.
+    #[inline]
+    pub(super) fn with_task<R>(&self, key: Key, f: impl FnOnce(&mut Task) -> R) -> Option<R> {
+        self.tasks.borrow_mut().get_mut(key).map(f)
+    }
+
+    /// Makes a parked task ready. One that has not parked keeps a token; one that is woken already stays so.
+    #[inline]
+    pub(super) fn wake(&self, key: Key, reason: Reason) {
+        let alarm = {
+            let mut tasks = self.tasks.borrow_mut();
+            let Some(task) = tasks.get_mut(key) else { return };
+            match &mut task.state {
+                State::Parked => {
+                    task.state = State::Woken(reason);
+                    task.alarm.take()
+                }
+                State::Running { token } | State::Yielded { token } => {
+                    *token |= reason == Reason::Unparked;
+                    return;
+                }
+                State::Woken(_) => return,
+            }
+        };
+        self.ready.borrow_mut().push_back(key);
+        if let Some(alarm) = alarm {
+            self.alarms.borrow_mut().cancel(alarm);
+        }
+    }
+
+    /// Has `interrupt` raised in a task at its next park point; ends the park it is in.
+    pub(super) fn interrupt(&self, key: Key, interrupt: Interrupt) {
+        // A shielded one is woken too: a scope that waits passes the kill on.
+        self.with_task(key, |task| task.push_interrupt(interrupt));
+        self.wake_parked(key);
+    }
+
+    /// Ends a park without leaving a token behind.
+    fn wake_parked(&self, key: Key) {
+        if self.with_task(key, |task| task.state == State::Parked) == Some(true) {
+            self.wake(key, Reason::Unparked);
+        }
+    }
+
+    /// Sets the timeout `number` of a task.
+    pub(super) fn expire_at(&self, at: Instant, key: Key, number: u64) -> crate::collections::timers::TimerKey {
+        self.alarms.borrow_mut().insert(at, Alarm::Expire(key, number))
+    }
+
+    /// Storage of the running task's local variables, made by `init` at its first use. `f` must not switch.
+    pub(super) fn with_locals<R>(
+        &self,
+        init: impl FnOnce() -> Box<dyn Any>,
+        f: impl FnOnce(&mut dyn Any) -> R,
+    ) -> Option<R> {
+        let key = self.running.get()?;
+        self.with_task(key, |task| f(&mut **task.locals.get_or_insert_with(init)))
+    }
+
+    /// A line for each task but the thread's own: what it is and what it waits for.
+    pub(super) fn describe(&self) -> String {
+        let mut text = String::new();
+        let tasks = self.tasks.borrow();
+        for (key, task) in tasks.iter() {
+            let line = match &task.job {
+                Some(job) => report::describe(job.info(), &self.state_of(key, task)),
+                None => format!("<the thread's own stack: {}>", self.state_of(key, task)),
+            };
+            let _ = writeln!(text, "  {line}");
+        }
+        text
+    }
+
+    /// The state of a greenlet of this hub in words; `None` when it has ended.
+    pub(super) fn state_in_words(&self, key: Key) -> Option<String> {
+        let tasks = self.tasks.borrow();
+        tasks.get(key).map(|task| self.state_of(key, task))
+    }
+
+    /// The state of a task in words.
+    fn state_of(&self, key: Key, task: &Task) -> String {
+        match task.state {
+            _ if self.running.get() == Some(key) => "running".to_owned(),
+            State::Running { .. } | State::Woken(_) => "ready".to_owned(),
+            State::Yielded { .. } if matches!(task.body, Body::Unstarted(_)) => "not started".to_owned(),
+            State::Yielded { .. } => "ready".to_owned(),
+            State::Parked => format!("parked in {}", task.waits_for),
+        }
+    }
+
+    /// Who occupies the stack that the thread runs on, if it is a greenlet's. Called by the fault handler: it only reads.
+    pub(super) fn occupant(&self) -> Option<Occupant> {
+        let job = self.occupant.get()?;
+        let limit = self.stack_limit.get();
+        // SAFETY: set while the greenlet has the thread, and cleared when it gives it up; its task owns the job.
+        let job = unsafe { &*job };
+        let info = job.info();
+        Some(Occupant {
+            guard: limit..limit + map::page_size(),
+            stack_size: info.stack_size,
+            id: info.id,
+            name: info.name.as_deref().map(NonNull::from),
+            spawned_at: info.spawned_at,
+        })
+    }
+
+    /// Leaks every greenlet that is left, and tells those who wait for one. The hub is not used any more.
+    pub(super) fn abandon_all(&self) {
+        deadlock::delist(self.remote);
+        let keys: Vec<Key> = self.tasks.borrow().keys().collect();
+        for key in keys {
+            let task = self.tasks.borrow_mut().remove(key);
+            let Some(task) = task else { continue };
+            if let Some(job) = &task.job {
+                job.abandon();
+            }
+            task.leak();
+        }
+        self.remote.close_hub(self.tasks.borrow().first_unused_generation().max(
+            // Sources and tasks share the counter: neither kind of key may be honoured by the next hub.
+            self.sources.borrow().first_unused_generation(),
+        ));
+    }
+}

@@ -1,0 +1,151 @@
+//! The only user of mio: readiness of descriptors, a waker for other threads, and a clock alarm.
+//!
+//! * Every descriptor is registered once, edge-triggered, for both directions; after that no `epoll_ctl`.
+//! * epoll's own timeout counts whole milliseconds. The alarm is a timer descriptor in the same epoll set instead: it
+//!   is armed only when the earliest deadline moves forward, and an alarm armed for a deadline that was cancelled costs
+//!   one needless turn. Edge-triggered, it is never read.
+//! * After `fork` the child shares the parent's epoll set: it must not touch it. See [`sys::process::forked`].
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::sys::timer_fd::TimerFd;
+
+/// Readiness events taken from the kernel in one system call.
+const EVENTS: usize = 1024;
+
+/// Deadlines are rounded up to this grain when the alarm is set: sleepers that wake together cost one turn.
+const GRAIN: Duration = Duration::from_micros(50);
+
+/// Token of the waker's descriptor; no source's token is as large.
+const WAKER: Token = Token(usize::MAX);
+
+/// Token of the alarm's descriptor.
+const ALARM: Token = Token(usize::MAX - 1);
+
+/// What an event says of a descriptor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Readiness {
+    /// A read will not block.
+    pub(super) readable: bool,
+    /// A write will not block.
+    pub(super) writable: bool,
+    /// No read will block ever again: the peer has ended its side, or there is an error.
+    pub(super) read_closed: bool,
+    /// No write will block ever again.
+    pub(super) write_closed: bool,
+}
+
+/// The epoll set of one hub.
+pub(super) struct Poller {
+    /// mio's epoll set.
+    poll: Poll,
+    /// Filled by [`poll`](Self::poll).
+    events: Events,
+    /// Fires at `armed`.
+    alarm: TimerFd,
+    /// When the alarm will fire, if it is set.
+    armed: Option<Instant>,
+}
+
+/// Wakes a poller from any thread.
+pub(super) struct Waker(mio::Waker);
+
+impl Waker {
+    /// Makes the poller's present or next [`Poller::poll`] return.
+    pub(super) fn wake(&self) {
+        // The only errors of a write to an eventfd are bugs of ours (a closed descriptor).
+        if let Err(error) = self.0.wake() {
+            debug_assert!(false, "waking a hub failed: {error}");
+        }
+    }
+}
+
+impl Poller {
+    /// An empty set and its waker.
+    pub(super) fn new() -> io::Result<(Poller, Waker)> {
+        let poll = Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), WAKER)?;
+        let alarm = TimerFd::new()?;
+        poll.registry()
+            .register(&mut SourceFd(&alarm.as_raw_fd()), ALARM, Interest::READABLE)?;
+        let poller = Poller {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            alarm,
+            armed: None,
+        };
+        Ok((poller, Waker(waker)))
+    }
+
+    /// Adds a descriptor. Its present readiness comes as an event of the next poll.
+    pub(super) fn register(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        self.poll.registry().register(
+            &mut SourceFd(&fd.as_raw_fd()),
+            Token(token as usize),
+            Interest::READABLE | Interest::WRITABLE,
+        )
+    }
+
+    /// Takes a descriptor out: needed while a duplicate of it may be alive.
+    pub(super) fn deregister(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()))
+    }
+
+    /// Waits for events until `deadline` (`None`: for ever) and hands each to `on_event`. Never returns early because
+    /// of a signal that was handled, may return early for no reason.
+    pub(super) fn poll(&mut self, deadline: Option<Instant>, on_event: impl FnMut(u64, Readiness)) -> io::Result<()> {
+        self.arm(deadline)?;
+        self.wait(None, on_event)
+    }
+
+    /// Hands the events that are there now to `on_event`.
+    pub(super) fn poll_now(&mut self, on_event: impl FnMut(u64, Readiness)) -> io::Result<()> {
+        self.wait(Some(Duration::ZERO), on_event)
+    }
+
+    /// Sets the alarm, unless one that is set already will ring before `deadline`.
+    fn arm(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        let Some(deadline) = deadline else { return Ok(()) };
+        if self.armed.is_some_and(|armed| armed <= deadline + GRAIN) {
+            return Ok(());
+        }
+        let at = deadline + GRAIN;
+        self.alarm.set(at)?;
+        self.armed = Some(at);
+        Ok(())
+    }
+
+    /// One call of the kernel.
+    fn wait(&mut self, timeout: Option<Duration>, mut on_event: impl FnMut(u64, Readiness)) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        for event in &self.events {
+            match event.token() {
+                WAKER => {}
+                ALARM => self.armed = None,
+                Token(token) => {
+                    let read_closed = event.is_read_closed() || event.is_error();
+                    let write_closed = event.is_write_closed() || event.is_error();
+                    on_event(
+                        token as u64,
+                        Readiness {
+                            readable: event.is_readable() || read_closed,
+                            writable: event.is_writable() || write_closed,
+                            read_closed,
+                            write_closed,
+                        },
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+}

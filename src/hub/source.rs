@@ -1,0 +1,254 @@
+//! Descriptors registered with a hub: what is known of their readiness, and who waits for it.
+//!
+//! A source is registered once, edge-triggered, when an operation on it first would block. From then on its readiness is
+//! cached here: an event sets it, and whoever finds the descriptor drained clears it. Because events come at edges, a
+//! cleared direction becomes ready again only by an event, and the kernel sends one whenever something changes. What is
+//! *closed* (end of stream, error) never blocks again and is never cleared.
+//!
+//! Readers and writers wait separately. Several waiters of one direction stand in a queue; an event wakes the first,
+//! and each wakes the next when it leaves and the direction is still ready.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Instant;
+
+use super::core::Hub;
+use super::current;
+use super::park::{self, Unparker, WakeReason};
+use super::poller::Readiness;
+use super::remote::{Message, Remote};
+pub(crate) use super::sources::Direction;
+use super::sources::SourceState;
+use super::task::Reason;
+use crate::collections::slab::Key;
+use crate::sys::{poll, process};
+
+/// How a wait for a descriptor ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// Try again: the operation may succeed now.
+    Ready,
+    /// The deadline passed.
+    TimedOut,
+    /// The source was closed.
+    Closed,
+    /// The thread is unwinding and must not switch.
+    Refused,
+}
+
+/// A registration of a descriptor with one hub.
+#[derive(Clone, Copy)]
+pub(crate) struct Registration {
+    /// The hub's thread.
+    remote: &'static Remote,
+    /// The source in that hub's table.
+    key: Key,
+}
+
+/// Whether the calling thread has a hub that waits for descriptors. If not, use [`block_until_ready`].
+#[inline]
+pub(crate) fn has_hub() -> bool {
+    current::hub().is_some()
+}
+
+/// Blocks a thread that has no hub until `fd` is ready.
+pub(crate) fn block_until_ready(
+    fd: BorrowedFd<'_>,
+    direction: Direction,
+    deadline: Option<Instant>,
+) -> io::Result<Waited> {
+    let ready = match direction {
+        Direction::Read => poll::wait_readable(fd, deadline),
+        Direction::Write => poll::wait_writable(fd, deadline),
+    }?;
+    Ok(if ready { Waited::Ready } else { Waited::TimedOut })
+}
+
+impl Registration {
+    /// Registers `fd` with the calling thread's hub. `blocked` is the direction that was just found not ready.
+    pub(crate) fn new(fd: BorrowedFd<'_>, blocked: Direction) -> io::Result<Registration> {
+        let hub = current::hub().ok_or(io::ErrorKind::Unsupported)?;
+        if process::forked() {
+            return Err(io::Error::other(
+                "iora: the hub of a process cannot be used in its fork",
+            ));
+        }
+        let mut state = SourceState::default();
+        state.read.ready = blocked != Direction::Read;
+        state.write.ready = blocked != Direction::Write;
+        let key = hub.sources.borrow_mut().insert(state);
+        let result = hub.poller.borrow().register(fd, key.to_bits());
+        if let Err(error) = result {
+            hub.sources.borrow_mut().remove(key);
+            return Err(error);
+        }
+        Ok(Registration {
+            remote: hub.remote,
+            key,
+        })
+    }
+
+    /// Whether the registration is with the calling thread's hub.
+    #[inline]
+    pub(crate) fn is_local(&self) -> bool {
+        current::hub().is_some_and(|hub| std::ptr::eq(hub.remote, self.remote) && hub.has_source(self.key))
+    }
+
+    /// Whether an operation should be tried before waiting: the direction may be ready, and nobody stands in line.
+    #[inline]
+    pub(crate) fn may_try(&self, direction: Direction) -> bool {
+        let Some(hub) = current::hub() else { return true };
+        let mut sources = hub.sources.borrow_mut();
+        match sources.get_mut(self.key) {
+            Some(state) => {
+                let ended = state.ended;
+                let half = state.half(direction);
+                ended || half.closed || (half.ready && half.waiters.is_empty())
+            }
+            None => true,
+        }
+    }
+
+    /// The descriptor was found drained (or full): waits until the next event.
+    #[inline]
+    pub(crate) fn clear(&self, direction: Direction) {
+        let Some(hub) = current::hub() else { return };
+        if let Some(state) = hub.sources.borrow_mut().get_mut(self.key) {
+            let half = state.half(direction);
+            half.ready = half.closed;
+        }
+    }
+
+    /// Parks the caller until the direction is ready. It stays first in line until the returned turn is dropped.
+    pub(crate) fn wait(
+        &self,
+        direction: Direction,
+        deadline: Option<Instant>,
+        what: &'static str,
+        turn: &mut Turn,
+    ) -> io::Result<Waited> {
+        let Some(hub) = current::hub() else {
+            return Ok(Waited::Refused);
+        };
+        let me = Unparker::current().key();
+        if turn.place.is_none() {
+            match hub.sources.borrow_mut().get_mut(self.key) {
+                Some(state) => state.half(direction).waiters.push_back(me),
+                None => return Ok(Waited::Closed),
+            }
+            hub.source_waiters.set(hub.source_waiters.get() + 1);
+            turn.place = Some((*self, direction, me));
+        }
+        loop {
+            match hub.sources.borrow_mut().get_mut(self.key) {
+                None => return Ok(Waited::Closed),
+                Some(state) if state.ended => return Ok(Waited::Closed),
+                Some(state) => {
+                    let half = state.half(direction);
+                    if (half.ready || half.closed) && half.waiters.front() == Some(&me) {
+                        return Ok(Waited::Ready);
+                    }
+                }
+            }
+            match park::park(deadline, what) {
+                WakeReason::Unparked => {}
+                WakeReason::TimedOut => return Ok(Waited::TimedOut),
+                WakeReason::Refused => return Ok(Waited::Refused),
+            }
+        }
+    }
+
+    /// Ends the registration: the descriptor is about to be closed. With `closed`, waiters are told.
+    pub(crate) fn end(&self, fd: BorrowedFd<'_>, closed: bool) {
+        if process::forked() {
+            return;
+        }
+        match current::hub().filter(|hub| std::ptr::eq(hub.remote, self.remote)) {
+            Some(hub) => {
+                // Explicitly, because a duplicate of the descriptor may live on. Fails if the kernel has forgotten it.
+                let _ = hub.poller.borrow().deregister(fd);
+                hub.end_source(self.key, closed);
+            }
+            // Its events find nobody once the message is read. If no duplicate lives, closing takes it out of the set.
+            None => self.remote.post(Message::EndSource(self.key, closed)),
+        }
+    }
+}
+
+/// A place in a source's queue; leaves it when dropped, and wakes the next if there is something for it.
+#[derive(Default)]
+pub(crate) struct Turn {
+    /// Where and as whom the caller stands in line.
+    place: Option<(Registration, Direction, Key)>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let Some((registration, direction, me)) = self.place.take() else {
+            return;
+        };
+        let Some(hub) = current::hub() else { return };
+        hub.source_waiters.set(hub.source_waiters.get() - 1);
+        let next = {
+            let mut sources = hub.sources.borrow_mut();
+            let Some(state) = sources.get_mut(registration.key) else {
+                return;
+            };
+            let half = state.half(direction);
+            half.waiters.retain(|other| *other != me);
+            if half.ready || half.closed {
+                half.waiters.front().copied()
+            } else {
+                None
+            }
+        };
+        if let Some(next) = next {
+            hub.wake(next, Reason::Unparked);
+        }
+    }
+}
+
+impl Hub {
+    /// Whether the source is (still) registered here.
+    #[inline]
+    fn has_source(&self, key: Key) -> bool {
+        self.sources.borrow().contains(key)
+    }
+
+    /// An event of the poller.
+    pub(super) fn source_ready(&self, key: Key, readiness: Readiness) {
+        let (reader, writer) = {
+            let mut sources = self.sources.borrow_mut();
+            // An event of a source that was dropped meanwhile finds nothing.
+            let Some(state) = sources.get_mut(key) else { return };
+            state.read.ready |= readiness.readable;
+            state.read.closed |= readiness.read_closed;
+            state.write.ready |= readiness.writable;
+            state.write.closed |= readiness.write_closed;
+            (
+                state.read.waiters.front().copied().filter(|_| readiness.readable),
+                state.write.waiters.front().copied().filter(|_| readiness.writable),
+            )
+        };
+        for waiter in [reader, writer].into_iter().flatten() {
+            self.wake(waiter, Reason::Unparked);
+        }
+    }
+
+    /// A source was dropped, or closed under whoever waits for it.
+    pub(super) fn end_source(&self, key: Key, closed: bool) {
+        if !closed {
+            self.sources.borrow_mut().remove(key);
+            return;
+        }
+        let waiters: Vec<Key> = {
+            let mut sources = self.sources.borrow_mut();
+            let Some(state) = sources.get_mut(key) else { return };
+            state.ended = true;
+            state.read.waiters.iter().chain(&state.write.waiters).copied().collect()
+        };
+        for waiter in waiters {
+            self.wake(waiter, Reason::Unparked);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! How greenlets come into a hub, and what the layer above may ask of the one that runs.
+
+use std::any::Any;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{current, make};
+use super::interrupt::Interrupt;
+use super::park::Unparker;
+use super::task::{Info, Job};
+use crate::collections::timers::TimerKey;
+use crate::stack;
+
+/// Makes the calling thread's hub if it has none yet.
+///
+/// # Errors
+///
+/// When the system refuses an epoll set or one of its descriptors.
+pub(crate) fn ensure_hub() -> io::Result<()> {
+    make::hub_or_new().map(|_| ())
+}
+
+/// Whether the calling thread has a hub.
+pub(crate) fn has_hub() -> bool {
+    current::hub().is_some()
+}
+
+/// Whether a greenlet calls, not the own stack of a thread.
+pub(crate) fn in_greenlet() -> bool {
+    current::hub().is_some_and(|hub| hub.running.get().is_some_and(|key| key != hub.root))
+}
+
+/// Takes an unstarted greenlet into the calling thread's hub: ready now, or at `start`.
+///
+/// `make` builds its job, told how to wake it.
+///
+/// # Errors
+///
+/// When there is no address space for its stack, or the system refuses a hub.
+#[inline]
+pub(crate) fn spawn<J: Job + 'static>(
+    stack_size: usize,
+    start: Option<Instant>,
+    make: impl FnOnce(Unparker) -> Arc<J>,
+) -> io::Result<Arc<J>> {
+    let hub = make::hub_or_new()?;
+    let reservation = stack::reserve(stack_size)?;
+    let key = hub.tasks.borrow().next_key();
+    let job = make(Unparker::of(&hub, key));
+    let added = hub.add(job.clone(), reservation, start);
+    debug_assert_eq!(key, added);
+    Ok(job)
+}
+
+/// A hub as other threads see it.
+#[derive(Clone, Copy)]
+pub(crate) struct RemoteHub {
+    /// Its thread.
+    remote: &'static super::remote::Remote,
+    /// Which of the thread's hubs.
+    epoch: u64,
+}
+
+impl RemoteHub {
+    /// The calling thread's hub.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses one.
+    pub(crate) fn current() -> io::Result<RemoteHub> {
+        let hub = make::hub_or_new()?;
+        Ok(RemoteHub {
+            remote: hub.remote,
+            epoch: hub.epoch,
+        })
+    }
+
+    /// Runs `run` in the hub's loop, where it may spawn but not park; gives it back if the hub has ended.
+    pub(crate) fn run(&self, run: Box<dyn FnOnce() + Send>) -> Result<(), Box<dyn FnOnce() + Send>> {
+        self.remote.post_run(self.epoch, run)
+    }
+
+    /// Whether the hub sleeps with nothing in its inbox.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.remote.is_quiet()
+    }
+}
+
+/// Where the calling thread's hub looks for unstarted greenlets before it sleeps: `work` says whether there is one, and
+/// the thread's own stack, which is woken then, takes it.
+pub(crate) fn take_work_when_idle(work: Arc<dyn Fn() -> bool>) -> io::Result<()> {
+    let hub = make::hub_or_new()?;
+    hub.work.replace(Some(work));
+    Ok(())
+}
+
+/// A number that no other greenlet of the process has.
+pub(crate) fn next_id() -> u64 {
+    current::next_id()
+}
+
+/// Takes what was raised in the running greenlet before it began.
+pub(crate) fn take_interrupt() -> Option<Interrupt> {
+    with_current(|task| task.take_interrupt()).flatten()
+}
+
+/// The greenlet that runs goes on to a stack whose guard begins at `limit` (a generator's); returns the former limit,
+/// to be given back when it returns from there.
+pub(crate) fn replace_stack_limit(limit: usize) -> usize {
+    current::hub().map_or(0, |hub| hub.stack_limit.replace(limit))
+}
+
+/// Whether the running greenlet has something pending that will be raised at its next park point.
+pub(crate) fn has_interrupts() -> bool {
+    with_current(|task| task.interrupts.is_some()).unwrap_or(false)
+}
+
+/// Enters (`true`) or leaves a part of the running greenlet in which interrupts stay pending.
+pub(crate) fn shield(enter: bool) {
+    with_current(|task| {
+        task.shields = if enter {
+            task.shields + 1
+        } else {
+            task.shields.saturating_sub(1)
+        };
+    });
+}
+
+/// Raises the oldest pending interrupt of whoever runs, if it may be raised.
+pub(crate) fn raise_pending() {
+    if std::thread::panicking() {
+        return;
+    }
+    if let Some(Some(interrupt)) = with_current(super::task::Task::take_interrupt) {
+        interrupt.raise();
+    }
+}
+
+/// Queues `interrupt` for whoever runs and raises it at once if it may be raised now.
+pub(crate) fn interrupt_current(interrupt: Interrupt) {
+    with_current(|task| task.push_interrupt(interrupt));
+    raise_pending();
+}
+
+/// Has the timeout `number` raised at `at` in whoever runs. `None` on a thread without a hub, where nothing can be
+/// raised.
+pub(crate) fn set_timeout(at: Instant, number: u64) -> io::Result<SetTimeout> {
+    let hub = make::hub_or_new()?;
+    let owner = Unparker::current();
+    let alarm = hub.expire_at(at, owner.key(), number);
+    Ok(SetTimeout { owner, number, alarm })
+}
+
+/// A timeout that may be pending in its greenlet.
+pub(crate) struct SetTimeout {
+    /// In whom it is raised.
+    owner: Unparker,
+    /// Names it.
+    number: u64,
+    /// The alarm that expires it.
+    alarm: TimerKey,
+}
+
+impl SetTimeout {
+    /// Takes it back, also when it has expired but was not raised yet.
+    pub(crate) fn cancel(self) {
+        let Some(hub) = self.owner.local_hub() else { return };
+        hub.alarms.borrow_mut().cancel(self.alarm);
+        hub.with_task(self.owner.key(), |task| task.forget_timeout(self.number));
+    }
+}
+
+/// Whether the running greenlet has local variables.
+pub(crate) fn has_locals() -> bool {
+    with_current(|task| task.locals.is_some()).unwrap_or(false)
+}
+
+/// The running greenlet's local variables; `None` outside greenlets and hubs. `f` must not switch.
+pub(crate) fn with_locals<R>(init: impl FnOnce() -> Box<dyn Any>, f: impl FnOnce(&mut dyn Any) -> R) -> Option<R> {
+    current::hub()?.with_locals(init, f)
+}
+
+/// Takes the running greenlet's local variables, so that they can be dropped.
+pub(crate) fn take_locals() -> Option<Box<dyn Any>> {
+    with_current(|task| task.locals.take()).flatten()
+}
+
+/// Calls `f` with the description of the running greenlet; `None` on a thread's own stack.
+pub(crate) fn with_info<R>(f: impl FnOnce(&Info, Unparker) -> R) -> Option<R> {
+    let hub = current::hub()?;
+    let job = with_current(|task| task.job.clone()).flatten()?;
+    let key = hub.running.get()?;
+    Some(f(job.info(), Unparker::of(&hub, key)))
+}
+
+/// A line for each greenlet of the calling thread's hub.
+pub(crate) fn describe_all() -> String {
+    current::hub().map_or_else(String::new, |hub| hub.describe())
+}
+
+/// Calls `f` with the record of whoever runs. `f` must neither switch nor call back.
+#[inline]
+fn with_current<R>(f: impl FnOnce(&mut super::task::Task) -> R) -> Option<R> {
+    let hub = current::hub()?;
+    let key = hub.running.get()?;
+    hub.with_task(key, f)
+}

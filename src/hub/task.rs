@@ -1,0 +1,196 @@
+//! The record of one greenlet in its hub's slab.
+//!
+//! ```text
+//!             ┌──────── woken, yielded ────────┐
+//!             ▼                                │
+//!   spawn ─▶ Ready ── its turn ─▶ Running ── parks ─▶ Parked
+//!   spawn_later ─▶ Parked            │           (woken: back to Ready)
+//!                                    └─ body returns ─▶ removed from the slab
+//! ```
+//!
+//! The hub owns tasks; everyone else holds keys. A key whose task is gone finds nothing.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::Location;
+use std::sync::Arc;
+
+use super::interrupt::Interrupt;
+use crate::collections::timers::TimerKey;
+use crate::coroutine::Coroutine;
+use crate::stack::Reservation;
+
+/// What a greenlet runs and how it is described. The greenlet layer implements it; the hub calls it.
+pub(crate) trait Job {
+    /// Runs the greenlet from start to end, on its own stack. Must not unwind.
+    fn run(&self);
+
+    /// Its name, number and birthplace.
+    fn info(&self) -> &Info;
+
+    /// Tells whoever waits for it that it will never run (again): its thread is ending and leaks it.
+    fn abandon(&self);
+}
+
+/// What is known of a greenlet for its whole life.
+#[derive(Debug)]
+pub(crate) struct Info {
+    /// Unique in the process.
+    pub(crate) id: u64,
+    /// The name it was given, if any.
+    pub(crate) name: Option<Box<str>>,
+    /// Where it was spawned.
+    pub(crate) spawned_at: &'static Location<'static>,
+    /// Size of its stack in bytes of address space.
+    pub(crate) stack_size: usize,
+}
+
+/// Where a task stands. Only its hub's thread reads or writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// In the ready queue after a park, for this reason.
+    Woken(Reason),
+    /// In the ready queue without having waited: unstarted, or it yielded.
+    Yielded {
+        /// It was unparked since: its next park returns at once.
+        token: bool,
+    },
+    /// Has the thread.
+    Running {
+        /// It was unparked meanwhile: its next park returns at once.
+        token: bool,
+    },
+    /// In nobody's queue but that of what it waits for.
+    Parked,
+}
+
+/// Why a parked task was made ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// Somebody unparked it, or there is an interrupt to raise.
+    Unparked,
+    /// Its deadline passed.
+    TimedOut,
+    /// Nobody can wake it any more (only the thread's own stack is told).
+    Deadlock,
+}
+
+/// What there is to run.
+pub(super) enum Body {
+    /// The thread's own stack, which runs the hub's loop while it is parked.
+    Root,
+    /// Not begun: it has a claim to a stack, but no stack yet.
+    Unstarted(Reservation),
+    /// Suspended.
+    Suspended(Coroutine),
+    /// Taken out of the slab, because it runs.
+    Running,
+}
+
+/// One greenlet, or the thread's own stack.
+pub(super) struct Task {
+    /// Where it stands.
+    pub(super) state: State,
+    /// What there is to run.
+    pub(super) body: Body,
+    /// What it runs and how it is described; `None` for the thread's own stack.
+    pub(super) job: Option<Arc<dyn Job>>,
+    /// Ends its wait at the deadline, if it has one. Cancelled by whoever makes it ready.
+    pub(super) alarm: Option<TimerKey>,
+    /// What it waits for, in a word, while parked.
+    pub(super) waits_for: &'static str,
+    /// How many `shield`s it is in: interrupts stay pending meanwhile.
+    pub(super) shields: u32,
+    /// What is to be raised in it, oldest first. Boxed, because almost no greenlet ever has one.
+    pub(super) interrupts: Option<Box<VecDeque<Interrupt>>>,
+    /// Storage of the greenlet-local variables, made at their first use.
+    pub(super) locals: Option<Box<dyn Any>>,
+}
+
+impl Task {
+    /// The record of the thread's own stack, which is running.
+    pub(super) fn root() -> Task {
+        Task::new(State::Running { token: false }, Body::Root, None)
+    }
+
+    /// The record of an unstarted greenlet: ready, or parked until an alarm starts it.
+    pub(super) fn unstarted(job: Arc<dyn Job>, reservation: Reservation, ready: bool) -> Task {
+        let state = if ready {
+            State::Yielded { token: false }
+        } else {
+            State::Parked
+        };
+        let mut task = Task::new(state, Body::Unstarted(reservation), Some(job));
+        task.waits_for = "its start";
+        task
+    }
+
+    /// A record with nothing pending.
+    fn new(state: State, body: Body, job: Option<Arc<dyn Job>>) -> Task {
+        Task {
+            state,
+            body,
+            job,
+            alarm: None,
+            waits_for: "",
+            shields: 0,
+            interrupts: None,
+            locals: None,
+        }
+    }
+
+    /// Queues `interrupt`; a second kill while one is pending changes nothing.
+    pub(super) fn push_interrupt(&mut self, interrupt: Interrupt) {
+        let queue = self.interrupts.get_or_insert_default();
+        let again = matches!(interrupt, Interrupt::Kill) && queue.iter().any(|i| matches!(i, Interrupt::Kill));
+        if !again {
+            queue.push_back(interrupt);
+        }
+    }
+
+    /// Takes the oldest interrupt that may be raised now.
+    #[inline]
+    pub(super) fn take_interrupt(&mut self) -> Option<Interrupt> {
+        if self.interrupts.is_none() || self.shields > 0 {
+            None
+        } else {
+            self.pop_interrupt()
+        }
+    }
+
+    /// The rare half of [`take_interrupt`](Self::take_interrupt).
+    #[cold]
+    fn pop_interrupt(&mut self) -> Option<Interrupt> {
+        let queue = self.interrupts.as_mut()?;
+        let interrupt = queue.pop_front();
+        if queue.is_empty() {
+            self.interrupts = None;
+        }
+        interrupt
+    }
+
+    /// Forgets the expiry of the timeout `number`, which was cancelled before it could be raised.
+    pub(super) fn forget_timeout(&mut self, number: u64) {
+        if let Some(queue) = &mut self.interrupts {
+            queue.retain(|i| !matches!(i, Interrupt::Timeout(n) if *n == number));
+            if queue.is_empty() {
+                self.interrupts = None;
+            }
+        }
+    }
+}
+
+impl Task {
+    /// Forgets the task with all that is on its stack; the stack stays mapped for ever.
+    pub(super) fn leak(self) {
+        if let Body::Suspended(coroutine) = self.body {
+            coroutine.leak();
+        }
+        if let Some(job) = self.job {
+            // Frames on the leaked stack refer to it.
+            std::mem::forget(job);
+        }
+        // Values of greenlet-local variables belong to the greenlet's frames, not to whoever ends the thread.
+        std::mem::forget(self.locals);
+    }
+}

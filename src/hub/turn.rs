@@ -1,0 +1,244 @@
+//! The hub's loop: run the ready, fire alarms, read the inbox, poll descriptors.
+//!
+//! It runs on the thread's own stack while that is parked. Greenlets run in the order in which they became ready; at
+//! most [`BATCH`] of them between two looks at the rest of the world, so that no chain of wake-ups starves a timer, a
+//! descriptor or another thread. When nothing is ready the hub sleeps in its poller.
+#![expect(
+    unsafe_code,
+    reason = "what runs on a coroutine's stack borrows its job from the task"
+)]
+
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::core::{Alarm, BUDGET, Hub};
+use super::poller::Readiness;
+use super::remote::Message;
+use super::task::{Body, Job, Reason, State};
+use super::{current, deadlock};
+use crate::collections::slab::Key;
+use crate::coroutine::{Coroutine, Status};
+use crate::stack::Reservation;
+
+/// Greenlets that run between two looks at alarms, inbox and descriptors.
+const BATCH: u32 = 128;
+
+impl Hub {
+    /// Runs greenlets until the turn of the thread's own stack comes.
+    pub(super) fn drive(&self) {
+        self.running.set(None);
+        loop {
+            if self.ticks.get() >= BATCH {
+                self.look_around();
+            }
+            let next = self.ready.borrow_mut().pop_front();
+            self.ticks.set(self.ticks.get() + 1);
+            match next {
+                Some(key) if key == self.root => break,
+                Some(key) => self.run(key),
+                None => self.wait_for_something(),
+            }
+        }
+        self.running.set(Some(self.root));
+        self.budget.set(BUDGET);
+    }
+
+    /// Gives the thread to a greenlet until it parks, yields or ends.
+    fn run(&self, key: Key) {
+        let (body, job) = {
+            let mut tasks = self.tasks.borrow_mut();
+            let task = tasks.get_mut(key).expect("a ready task is in the slab");
+            let job = task
+                .job
+                .as_ref()
+                .map(Arc::as_ptr)
+                .expect("only the thread's own stack has no job");
+            (mem::replace(&mut task.body, Body::Running), job)
+        };
+        let mut coroutine = match body {
+            Body::Suspended(coroutine) => coroutine,
+            Body::Unstarted(reservation) => match self.start(key, job, reservation) {
+                Some(coroutine) => coroutine,
+                None => return,
+            },
+            Body::Root | Body::Running => unreachable!("only suspended and unstarted tasks are ready"),
+        };
+        self.running.set(Some(key));
+        self.occupant.set(Some(job));
+        self.budget.set(BUDGET);
+        let status = coroutine.resume();
+        self.running.set(None);
+        self.occupant.set(None);
+        let mut tasks = self.tasks.borrow_mut();
+        match status {
+            Status::Suspended => {
+                let task = tasks.get_mut(key).expect("a suspended task is in the slab");
+                task.body = Body::Suspended(coroutine);
+            }
+            Status::Finished => {
+                let task = tasks.remove(key);
+                let last = tasks.len() == 1;
+                drop(tasks);
+                drop(coroutine);
+                drop(task);
+                if last && self.ending.get() {
+                    self.wake(self.root, Reason::Unparked);
+                }
+            }
+        }
+    }
+
+    /// Gives an unstarted greenlet its stack.
+    fn start(&self, key: Key, job: *const dyn Job, reservation: Reservation) -> Option<Coroutine> {
+        let Ok(stack) = reservation.claim() else {
+            self.abandon(key);
+            return None;
+        };
+        self.with_task(key, |task| task.state = State::Running { token: false });
+        self.stack_limit.set(stack.limit().get());
+        Some(Coroutine::new(stack, move |suspender| {
+            if let Some(hub) = current::hub() {
+                hub.suspender.set(Some(suspender));
+            }
+            // SAFETY: the task in the slab owns the job until its coroutine has finished (or for ever, when the thread
+            // ends first and leaks both), and this is that coroutine.
+            let job = unsafe { &*job };
+            job.run();
+        }))
+    }
+
+    /// The kernel has no memory for a stack that was promised: the greenlet never runs.
+    #[cold]
+    fn abandon(&self, key: Key) {
+        let task = self.tasks.borrow_mut().remove(key);
+        if let Some(job) = task.and_then(|task| task.job) {
+            job.abandon();
+        }
+    }
+
+    /// Fires due alarms, reads the inbox and polls, without waiting.
+    #[inline(never)]
+    fn look_around(&self) {
+        self.ticks.set(0);
+        self.fire_alarms();
+        self.read_inbox();
+        if !self.sources.borrow().is_empty() {
+            let mut poller = self.poller.borrow_mut();
+            let result = poller.poll_now(|token, readiness| self.source_event(token, readiness));
+            result.expect("iora: polling failed");
+        }
+        self.take_work();
+    }
+
+    /// Nothing is ready: sleeps until something may be.
+    #[inline(never)]
+    pub(super) fn wait_for_something(&self) {
+        self.ticks.set(0);
+        self.fire_alarms();
+        self.read_inbox();
+        if !self.ready.borrow().is_empty() || self.take_work() {
+            return;
+        }
+        if !self.remote.prepare_sleep(true) {
+            return;
+        }
+        if self.take_work() {
+            self.remote.awake();
+            return;
+        }
+        let mut deadline = self.alarms.borrow().next_deadline();
+        let mut grace = Duration::from_millis(100);
+        let forever = deadline.is_none() && self.source_waiters.get() == 0;
+        if forever {
+            deadline = Some(Instant::now() + grace);
+            deadlock::go_quiet();
+        }
+        loop {
+            let mut events = 0;
+            let result = self.poller.borrow_mut().poll(deadline, |token, readiness| {
+                events += 1;
+                self.source_event(token, readiness);
+            });
+            result.expect("iora: polling failed");
+            if !forever || events > 0 || self.remote.has_messages() || deadline.is_some_and(|at| Instant::now() < at) {
+                break;
+            }
+            // Nothing has happened for a while and nothing is pending here: is anybody left who could wake us?
+            deadlock::check();
+            if self.remote.has_messages() {
+                break;
+            }
+            grace = (grace * 2).min(Duration::from_secs(5));
+            deadline = Some(Instant::now() + grace);
+        }
+        if forever {
+            deadlock::go_on();
+        }
+        self.remote.awake();
+        self.fire_alarms();
+        self.read_inbox();
+    }
+
+    /// An idle hub of a group asks for an unstarted greenlet: wakes the thread's own stack, which takes it.
+    fn take_work(&self) -> bool {
+        let work = self.work.borrow().clone();
+        let there_is = work.is_some_and(|work| work());
+        if there_is {
+            self.wake(self.root, Reason::Unparked);
+        }
+        there_is
+    }
+
+    /// Does what is due.
+    #[inline]
+    fn fire_alarms(&self) {
+        if !self.alarms.borrow().is_empty() {
+            self.fire_due(Instant::now());
+        }
+    }
+
+    /// Does what is due at `now`.
+    fn fire_due(&self, now: Instant) {
+        loop {
+            let due = self.alarms.borrow_mut().pop_due(now);
+            match due {
+                None => break,
+                Some(Alarm::Wake(key)) => {
+                    // It has fired: there is nothing left to cancel.
+                    self.with_task(key, |task| task.alarm = None);
+                    self.wake(key, Reason::TimedOut);
+                }
+                Some(Alarm::Expire(key, number)) => {
+                    self.interrupt(key, super::interrupt::Interrupt::Timeout(number));
+                }
+            }
+        }
+    }
+
+    /// Does what other threads asked for.
+    #[inline]
+    fn read_inbox(&self) {
+        if self.remote.has_messages() {
+            self.handle_messages();
+        }
+    }
+
+    /// The work of [`read_inbox`](Self::read_inbox).
+    fn handle_messages(&self) {
+        for message in self.remote.messages() {
+            match message {
+                Message::Wake(key) => self.wake(key, Reason::Unparked),
+                Message::Interrupt(key, interrupt) => self.interrupt(key, interrupt),
+                Message::Run(run) => run(),
+                Message::EndSource(key, closed) => self.end_source(key, closed),
+                Message::Deadlock => self.wake(self.root, Reason::Deadlock),
+            }
+        }
+    }
+
+    /// A descriptor became ready.
+    fn source_event(&self, token: u64, readiness: Readiness) {
+        self.source_ready(Key::from_bits(token), readiness);
+    }
+}

@@ -1,0 +1,34 @@
+//! Sleeping.
+
+use std::time::{Duration, Instant};
+
+use super::deadline;
+use crate::hub::park::{self, WakeReason};
+
+/// Parks the caller for `duration`: never less, and on an idle hub a fraction of a millisecond more.
+///
+/// A zero `duration` lets every other ready greenlet run once, as [`yield_now`](crate::yield_now). On a thread without a
+/// hub it blocks the thread. While the thread unwinds (in a destructor run by a panic or a kill) it returns at once: other
+/// greenlets must not run then, and nobody waits for a thread that sleeps.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let slow = iora::spawn(|| iora::sleep(Duration::from_millis(5)));
+/// let quick = iora::spawn(|| iora::sleep(Duration::from_millis(1)));
+/// quick.join();
+/// assert!(!slow.ready());
+/// # slow.join();
+/// ```
+pub fn sleep(duration: Duration) {
+    if duration.is_zero() {
+        park::yield_now();
+        return;
+    }
+    let until = deadline::after(duration);
+    while until.is_none_or(|until| Instant::now() < until) {
+        if park::park(until, "sleep") == WakeReason::Refused {
+            return;
+        }
+    }
+}
