@@ -9,6 +9,7 @@
 //! are never sent to a server: those below `localhost`, which are this machine, and those below `onion` and `invalid`.
 
 mod addrinfo;
+mod answers;
 mod cache;
 mod config;
 mod error;

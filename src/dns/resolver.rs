@@ -7,31 +7,27 @@
 //!     ├─ by hand?                           hosts
 //!     ├─ localhost, .onion                  known without asking (RFC 6761, RFC 7686)
 //!     └─ each full name it may mean         name
-//!          ├─ known?                        cache
-//!          └─ ask, once for all who want it flight ──> transport ──> message
+//!          └─ known, or asked for           answers
 //!   and the addresses in the order of RFC 6724
 //! ```
 //!
-//! Its locks are held for a table look-up each and never while parking. Everything is `Send + Sync`: greenlets of all hubs and
-//! plain threads share one resolver, its cache and its flights.
+//! Everything is `Send + Sync`: greenlets of all hubs and plain threads share one resolver and what it knows.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
+use std::time::Instant;
 
-use super::cache::{Cache, Sign};
+use super::answers::{Answers, Trouble};
 use super::config::Config;
 use super::error::{Failure, LookupError};
-use super::flight::Flights;
 use super::literal::{self, Address};
-use super::message::{Answer, Kind, Status};
+use super::message::{Kind, Status};
 use super::name::HostName;
 use super::nsswitch::Order;
 use super::services::Services;
 use super::settings::{self, Settings, Watch};
-use super::{order, socket, transport};
+use super::{order, socket};
 
 /// Which addresses are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -73,23 +69,10 @@ impl Family {
 pub struct Resolver {
     /// The settings in force.
     watch: Watch,
-    /// What is known.
-    known: Mutex<Known>,
-    /// What is being asked.
-    flights: Flights<(u64, HostName, Family), Vec<Result<Answer, transport::Trouble>>>,
-    /// Which server comes first, where the settings want them rotated.
-    turn: AtomicUsize,
+    /// What servers say, and said.
+    answers: Answers,
     /// Read when first wanted.
     services: OnceLock<Services>,
-}
-
-/// Answers, and the settings under which they were got.
-#[derive(Debug)]
-struct Known {
-    /// The number of the settings.
-    generation: u64,
-    /// By full name and kind.
-    cache: Cache<(HostName, Kind), Answer>,
 }
 
 /// What a look-up found.
@@ -104,12 +87,10 @@ pub(crate) struct Found {
 impl Resolver {
     /// A resolver that goes by `config`. Reads no file yet.
     pub fn new(config: Config) -> Resolver {
-        let cache = Cache::new(config.cache_entries);
+        let answers = Answers::new(config.cache_entries);
         Resolver {
             watch: Watch::new(config),
-            known: Mutex::new(Known { generation: 0, cache }),
-            flights: Flights::new(),
-            turn: AtomicUsize::new(0),
+            answers,
             services: OnceLock::new(),
         }
     }
@@ -149,7 +130,7 @@ impl Resolver {
 
     /// Forgets all answers.
     pub fn clear_cache(&self) {
-        self.lock().cache.clear();
+        self.answers.clear();
     }
 
     /// The ports of services, read when first wanted.
@@ -211,7 +192,7 @@ impl Resolver {
             return known;
         }
         let conf = &settings.resolv_conf;
-        let kinds: &[Kind] = match (family, conf.no_aaaa) {
+        let kinds: &'static [Kind] = match (family, conf.no_aaaa) {
             (Family::Any, false) => &[Kind::A, Kind::Aaaa],
             (Family::Any | Family::V4, _) => &[Kind::A],
             (Family::V6, false) => &[Kind::Aaaa],
@@ -224,7 +205,7 @@ impl Resolver {
                 addresses: Vec::new(),
                 canonical: String::new(),
             };
-            for answer in self.ask(settings, &full_name, family, kinds) {
+            for answer in self.answers.ask(settings, &full_name, kinds) {
                 match answer {
                     Ok(answer) => {
                         exists |= answer.status != Status::NoName;
@@ -245,94 +226,14 @@ impl Resolver {
             }
         }
         Err(match trouble {
-            Some(transport::Trouble { timed_out: true, cause }) => LookupError::new(host, Failure::TimedOut, cause),
-            Some(transport::Trouble {
+            Some(Trouble { timed_out: true, cause }) => LookupError::new(host, Failure::TimedOut, cause),
+            Some(Trouble {
                 timed_out: false,
                 cause,
             }) => LookupError::new(host, Failure::Again, cause),
             None if exists => LookupError::new(host, Failure::NoData, "the name has no such address"),
             None => LookupError::new(host, Failure::NoName, "no such name"),
         })
-    }
-
-    /// What is known of a full name, or what the servers say of it; one answer for each of `kinds`.
-    fn ask(
-        &self,
-        settings: &Settings,
-        name: &HostName,
-        family: Family,
-        kinds: &[Kind],
-    ) -> Vec<Result<Answer, transport::Trouble>> {
-        if let Some(answers) = self.recall(settings, name, kinds) {
-            return answers.into_iter().map(Ok).collect();
-        }
-        let key = (settings.generation, name.clone(), family);
-        let deadline = Instant::now() + longest_time(settings);
-        self.flights.run(&key, deadline, || {
-            // A flight may have landed between the first look and this one.
-            if let Some(answers) = self.recall(settings, name, kinds) {
-                return answers.into_iter().map(Ok).collect();
-            }
-            let conf = &settings.resolv_conf;
-            let first = if conf.rotate {
-                self.turn.fetch_add(1, Ordering::Relaxed) % conf.servers.len()
-            } else {
-                0
-            };
-            let answers = transport::ask(conf, first, name, kinds);
-            self.remember(settings, name, kinds, &answers);
-            answers
-        })
-    }
-
-    /// What is known of a full name, if that is all that is wanted.
-    fn recall(&self, settings: &Settings, name: &HostName, kinds: &[Kind]) -> Option<Vec<Answer>> {
-        let now = Instant::now();
-        let mut known = self.lock();
-        if known.generation != settings.generation {
-            return None;
-        }
-        let cache = &mut known.cache;
-        kinds
-            .iter()
-            .map(|kind| cache.get(&(name.clone(), *kind), now).cloned())
-            .collect()
-    }
-
-    /// Keeps what was answered.
-    fn remember(
-        &self,
-        settings: &Settings,
-        name: &HostName,
-        kinds: &[Kind],
-        answers: &[Result<Answer, transport::Trouble>],
-    ) {
-        let now = Instant::now();
-        let mut known = self.lock();
-        if known.generation < settings.generation {
-            known.generation = settings.generation;
-            known.cache.clear();
-        }
-        if known.generation != settings.generation {
-            return;
-        }
-        for (kind, answer) in kinds.iter().zip(answers) {
-            if let Ok(answer) = answer {
-                let sign = if answer.status == Status::Found {
-                    Sign::Positive
-                } else {
-                    Sign::Negative
-                };
-                known
-                    .cache
-                    .insert((name.clone(), *kind), answer.clone(), sign, answer.ttl, now);
-            }
-        }
-    }
-
-    /// What is known; a panic elsewhere leaves it whole.
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -424,12 +325,4 @@ fn sort(addresses: &mut Vec<Address>) {
         .collect();
     order::sort(&mut with_sources, |address| address.ip);
     addresses.extend(with_sources.into_iter().map(|(address, _)| address));
-}
-
-/// What asking may take at the longest: each server may be asked by datagram and by TCP.
-fn longest_time(settings: &Settings) -> Duration {
-    let conf = &settings.resolv_conf;
-    let rounds = conf.attempts * conf.servers.len() as u32 * 2 * if conf.single_request { 2 } else { 1 };
-    // Two questions that are truncated both are asked by TCP one after the other.
-    conf.timeout * (rounds + conf.attempts * conf.servers.len() as u32)
 }
