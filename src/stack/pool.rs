@@ -394,6 +394,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(feature = "sanitizer", ignore = "the sanitizer reserves terabytes itself")]
     fn running_out_of_address_space_is_an_error_and_passes() {
         in_child(
             "running_out_of_address_space_is_an_error_and_passes",
@@ -420,6 +421,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(feature = "sanitizer", ignore = "the sanitizer needs mappings of its own")]
     fn the_fallback_runs_out_of_mappings_with_an_error_and_recovers() {
         let name = "the_fallback_runs_out_of_mappings_with_an_error_and_recovers";
         in_child(name, "", &[("IORA_STACK_GUARD", "mprotect")], || {
