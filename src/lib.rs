@@ -30,6 +30,7 @@ mod readme;
 #[cfg(not(loom))]
 pub(crate) mod stack;
 pub mod sync;
+pub mod queue;
 #[cfg(not(loom))]
 pub(crate) mod sys;
 #[cfg(not(loom))]

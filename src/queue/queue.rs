@@ -1,0 +1,325 @@
+//! Queues with a store: first in first out, last in first out, least first.
+
+use super::core::{Core, Failure};
+use super::error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
+use super::facade::{Iter, tasks, transfer};
+use crate::primitive::const_unless_loom;
+use crate::sync::wait_queue::{deadline_after, refused};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+/// A queue, bounded or not, of many putters and many getters. First in, first out.
+///
+/// ```
+/// use iora::queue::Queue;
+///
+/// static JOBS: Queue<u32> = Queue::bounded(2);
+///
+/// let worker = std::thread::spawn(|| {
+///     let mut sum = 0;
+///     for job in &JOBS {
+///         sum += job;
+///         JOBS.task_done();
+///     }
+///     sum
+/// });
+/// for job in 1..=10 {
+///     JOBS.put(job).unwrap();
+/// }
+/// JOBS.join();
+/// JOBS.close();
+/// assert_eq!(worker.join().unwrap(), 55);
+/// ```
+pub struct Queue<T> {
+    /// The waiting and the items.
+    core: Core<VecDeque<T>>,
+}
+
+tasks!(Queue, VecDeque::new(),);
+transfer!(Queue,);
+
+/// As [`Queue`], but what was put last is got first.
+///
+/// ```
+/// let stack = iora::queue::LifoQueue::new();
+/// stack.put('a').unwrap();
+/// stack.put('b').unwrap();
+/// assert_eq!(stack.get(), Ok('b'));
+/// ```
+pub struct LifoQueue<T> {
+    /// The waiting and the items.
+    core: Core<Vec<T>>,
+}
+
+tasks!(LifoQueue, Vec::new(),);
+transfer!(LifoQueue,);
+
+/// As [`Queue`], but the least item is got first, in no particular order among equals.
+///
+/// `T`'s comparison is called under the queue's lock: it must not use the queue or wait.
+///
+/// ```
+/// let todo = iora::queue::PriorityQueue::new();
+/// todo.put((2, "tea")).unwrap();
+/// todo.put((1, "water")).unwrap();
+/// assert_eq!(todo.get(), Ok((1, "water")));
+/// ```
+pub struct PriorityQueue<T: Ord> {
+    /// The waiting and the items.
+    core: Core<BinaryHeap<Reverse<T>>>,
+}
+
+tasks!(PriorityQueue, BinaryHeap::new(), : Ord);
+transfer!(PriorityQueue, : Ord);
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::thread;
+
+    /// Returns once so many getters and putters wait.
+    fn until_waiting<T>(queue: &Queue<T>, getters: usize, putters: usize) {
+        while queue.core.waiting() != (getters, putters) {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn fails_at_once_if_asked_to() {
+        let queue = Queue::bounded(1);
+        assert_eq!(queue.try_get(), Err(TryGetError::Empty));
+        assert_eq!(queue.try_put(1), Ok(()));
+        assert_eq!(queue.try_put(2), Err(TryPutError::Full(2)));
+        assert!(queue.is_full());
+        assert_eq!(
+            queue.put_timeout(2, Duration::from_millis(1)),
+            Err(PutTimeoutError::TimedOut(2))
+        );
+        assert_eq!(queue.get_timeout(Duration::ZERO), Ok(1));
+        assert_eq!(
+            queue.get_timeout(Duration::from_millis(1)),
+            Err(GetTimeoutError::TimedOut)
+        );
+        assert_eq!(queue.core.waiting(), (0, 0));
+        assert_eq!((queue.capacity(), Queue::<u8>::new().capacity()), (Some(1), None));
+    }
+
+    #[test]
+    fn putters_are_served_in_the_order_of_their_coming() {
+        let queue = Arc::new(Queue::bounded(1));
+        queue.put(0).unwrap();
+        let putters: Vec<_> = (1..4)
+            .map(|number| {
+                let there = queue.clone();
+                let putter = thread::spawn(move || there.put(number));
+                until_waiting(&queue, 0, number);
+                putter
+            })
+            .collect();
+        assert_eq!((0..4).map(|_| queue.get().unwrap()).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        putters.into_iter().for_each(|putter| putter.join().unwrap().unwrap());
+    }
+
+    #[test]
+    fn getters_are_served_in_the_order_of_their_coming() {
+        let queue = Arc::new(Queue::new());
+        let getters: Vec<_> = (1..4)
+            .map(|number| {
+                let there = queue.clone();
+                let getter = thread::spawn(move || there.get());
+                until_waiting(&queue, number, 0);
+                getter
+            })
+            .collect();
+        (0..3).for_each(|item| queue.put(item).unwrap());
+        for (item, getter) in getters.into_iter().enumerate() {
+            assert_eq!(getter.join().unwrap(), Ok(item));
+        }
+    }
+
+    #[test]
+    fn a_getter_that_is_unwound_loses_no_item() {
+        let queue = Queue::bounded(2);
+        queue
+            .core
+            .get_and_be_unwound(|| (0..3).for_each(|item| queue.try_put(item).unwrap()));
+        assert_eq!(queue.len(), 3, "the item is back, one above the bound");
+        assert!(queue.try_put(3).is_err());
+        assert_eq!((0..3).map(|_| queue.get().unwrap()).collect::<Vec<_>>(), [0, 1, 2]);
+        // With another getter in line the item goes to that one.
+        thread::scope(|scope| {
+            let mut heir = None;
+            queue.core.get_and_be_unwound(|| {
+                heir = Some(scope.spawn(|| queue.get()));
+                until_waiting(&queue, 2, 0);
+                queue.put(7).unwrap();
+            });
+            assert_eq!(heir.unwrap().join().unwrap(), Ok(7));
+        });
+    }
+
+    #[test]
+    fn close_lets_all_go_and_the_items_be_got() {
+        let queue = Arc::new(Queue::bounded(1));
+        queue.put(1).unwrap();
+        let there = queue.clone();
+        let putter = thread::spawn(move || there.put(2));
+        until_waiting(&queue, 0, 1);
+        queue.close();
+        assert_eq!(putter.join().unwrap(), Err(PutError(2)));
+        assert_eq!(queue.try_put(3), Err(TryPutError::Closed(3)));
+        assert_eq!(queue.iter().collect::<Vec<_>>(), [1]);
+        assert_eq!(queue.get(), Err(GetError));
+
+        let queue: Arc<Queue<u8>> = Arc::new(Queue::new());
+        let there = queue.clone();
+        let getter = thread::spawn(move || there.get());
+        until_waiting(&queue, 1, 0);
+        queue.close();
+        assert_eq!(getter.join().unwrap(), Err(GetError));
+    }
+
+    #[test]
+    fn close_now_drops_the_items_and_lets_joiners_go() {
+        let item = Arc::new(());
+        let queue = Queue::new();
+        queue.put(item.clone()).unwrap();
+        assert!(!queue.join_timeout(Duration::from_millis(1)));
+        queue.close_now();
+        queue.join();
+        assert_eq!(Arc::strong_count(&item), 1);
+        assert_eq!(queue.try_get(), Err(TryGetError::Closed));
+    }
+
+    #[test]
+    fn join_waits_for_the_last_task() {
+        let queue = Arc::new(Queue::new());
+        queue.join();
+        (0..3).for_each(|item| queue.put(item).unwrap());
+        let there = queue.clone();
+        let worker = thread::spawn(move || {
+            for _ in 0..3 {
+                there.get().unwrap();
+                there.task_done();
+            }
+        });
+        queue.join();
+        assert_eq!(queue.unfinished(), 0);
+        worker.join().unwrap();
+    }
+
+    #[test]
+    #[should_panic(expected = "more often than items were put")]
+    fn task_done_too_often_is_a_bug() {
+        Queue::<u8>::new().task_done();
+    }
+
+    #[test]
+    #[should_panic(expected = "is a Channel")]
+    fn a_queue_has_room() {
+        drop(Queue::<u8>::bounded(0));
+    }
+
+    #[test]
+    fn least_and_last_first_with_putters_waiting() {
+        let (least, last) = (PriorityQueue::bounded(2), LifoQueue::bounded(2));
+        thread::scope(|scope| {
+            for item in [3, 1] {
+                least.put(item).unwrap();
+                last.put(item).unwrap();
+            }
+            scope.spawn(|| least.put(2).unwrap());
+            scope.spawn(|| last.put(2).unwrap());
+            while least.core.waiting().1 + last.core.waiting().1 < 2 {
+                thread::yield_now();
+            }
+            assert_eq!((0..3).map(|_| least.get().unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
+            assert_eq!((0..3).map(|_| last.get().unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
+        });
+    }
+
+    #[test]
+    fn nothing_is_lost_between_many_threads_that_time_out() {
+        const ITEMS: usize = 2_000;
+        const THREADS: usize = 3;
+        let queue = Queue::bounded(4);
+        let total = thread::scope(|scope| {
+            let getters: Vec<_> = (0..THREADS)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut sum = 0;
+                        loop {
+                            match queue.get_timeout(Duration::from_micros(50)) {
+                                Ok(item) => sum += item,
+                                Err(GetTimeoutError::TimedOut) => {}
+                                Err(GetTimeoutError::Closed) => return sum,
+                            }
+                        }
+                    })
+                })
+                .collect();
+            let putters: Vec<_> = (0..THREADS)
+                .map(|_| {
+                    scope.spawn(|| {
+                        for mut item in 1..=ITEMS {
+                            while let Err(error) = queue.put_timeout(item, Duration::from_micros(50)) {
+                                item = error.into_inner();
+                            }
+                        }
+                    })
+                })
+                .collect();
+            putters.into_iter().for_each(|putter| putter.join().unwrap());
+            queue.close();
+            getters.into_iter().map(|getter| getter.join().unwrap()).sum::<usize>()
+        });
+        assert_eq!(total, THREADS * ITEMS * (ITEMS + 1) / 2);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::primitive::Arc;
+
+    #[test]
+    fn loom_queue_hands_over_in_order_and_blocks_putters() {
+        loom::model(|| {
+            let queue = Arc::new(Queue::bounded(1));
+            let there = queue.clone();
+            let putter = loom::thread::spawn(move || (0..2).for_each(|item| there.put(item).unwrap()));
+            assert_eq!((queue.get(), queue.get()), (Ok(0), Ok(1)));
+            putter.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_queue_loses_no_item_to_a_getter_that_times_out_or_is_unwound() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let queue = Arc::new(Queue::bounded(1));
+            let (late, killed) = (queue.clone(), queue.clone());
+            let late = loom::thread::spawn(move || late.get_timeout(Duration::from_secs(1)).is_ok());
+            let killed = loom::thread::spawn(move || killed.core.get_and_be_unwound(|| ()));
+            queue.put(()).unwrap();
+            let taken = late.join().unwrap();
+            killed.join().unwrap();
+            assert_eq!(queue.try_get().is_ok(), !taken);
+        });
+    }
+
+    #[test]
+    fn loom_queue_close_lets_go_who_waits() {
+        loom::model(|| {
+            let queue = Arc::new(Queue::<()>::new());
+            let there = queue.clone();
+            let closer = loom::thread::spawn(move || there.close());
+            assert_eq!(queue.get(), Err(GetError));
+            closer.join().unwrap();
+        });
+    }
+}
