@@ -278,6 +278,7 @@ impl RawMutex {
     }
 
     /// Stands in line (both kinds of waiter in turn) and is unwound there.
+    #[cfg(loom)]
     pub(super) fn wait_and_be_unwound(&self) {
         for urgent in [false, true] {
             let leaving = Leaving { mutex: self };

@@ -166,12 +166,6 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
         }
     }
 
-    /// The state, for its only owner.
-    #[cfg(not(loom))]
-    pub(crate) fn get_mut(&mut self) -> &mut S {
-        &mut self.inner.get_mut().unwrap_or_else(PoisonError::into_inner).state
-    }
-
     /// The lock. No foreign code runs under it, so a panic there is a bug of ours and leaves the state whole.
     #[inline]
     fn lock(&self) -> MutexGuard<'_, Inner<S, N>> {
@@ -205,12 +199,6 @@ impl<'a, S: Handover<N>, const N: usize> View<'a, S, N> {
         while self.grant(line).is_some() {}
     }
 
-    /// The ticket of the first in `line`, to look at before granting.
-    #[inline]
-    pub(crate) fn first(&mut self, line: usize) -> Option<&mut S::Ticket> {
-        self.lines.first(line).map(|waiter| &mut waiter.ticket)
-    }
-
     /// Whether nobody stands in `line`.
     #[inline]
     pub(crate) fn nobody_in(&self, line: usize) -> bool {
@@ -218,6 +206,7 @@ impl<'a, S: Handover<N>, const N: usize> View<'a, S, N> {
     }
 
     /// How many stand in `line`; counts them.
+    #[cfg(test)]
     pub(crate) fn count_in(&self, line: usize) -> usize {
         self.lines.len(line)
     }
