@@ -25,12 +25,12 @@ pub mod hub;
 #[cfg(not(loom))]
 pub mod net;
 pub(crate) mod primitive;
+pub mod queue;
 #[cfg(doctest)]
 mod readme;
 #[cfg(not(loom))]
 pub(crate) mod stack;
 pub mod sync;
-pub mod queue;
 #[cfg(not(loom))]
 pub(crate) mod sys;
 #[cfg(not(loom))]

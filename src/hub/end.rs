@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{current, park};
 use super::interrupt::Interrupt;
+use super::{current, park};
 
 /// How long [`end`] waits for greenlets that take their time to unwind.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -13,10 +13,10 @@ use std::time::Instant;
 
 use super::core::{Alarm, BUDGET, Hub};
 use super::current::{self, HubRef};
+use super::deadlock;
 use super::interrupt::Interrupt;
 use super::remote::{Message, Remote};
 use super::task::{Reason, State};
-use super::deadlock;
 use crate::collections::slab::Key;
 
 /// Why [`park`] returned.

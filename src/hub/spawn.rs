@@ -5,10 +5,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{current, make};
 use super::interrupt::Interrupt;
 use super::park::Unparker;
 use super::task::{Info, Job};
+use super::{current, make};
 use crate::collections::timers::TimerKey;
 use crate::stack;
 
