@@ -7,6 +7,7 @@ mod dns_server;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use directory::Directory;
@@ -327,12 +328,16 @@ fn silence_is_a_time_out() {
 
 #[test]
 fn one_family_is_better_than_none() {
-    let server = DnsServer::start(|asked| match asked.kind.to_string().as_str() {
-        "A" => vec![Deed::Send(asked.answer(&["60 A 192.0.2.1"]))],
-        _ => Vec::new(),
-    });
-    let resolver = asking(&[&server], "options timeout:1 attempts:1\n");
-    assert_eq!(found(resolver.resolve("a.test", 1)), ["192.0.2.1:1"]);
+    for (kind, address) in [("A", "192.0.2.1"), ("AAAA", "2001:db8::1")] {
+        let server = DnsServer::start(move |asked| match asked.kind.to_string() == kind {
+            true => vec![Deed::Send(asked.answer(&[&format!("60 {kind} {address}")]))],
+            false => Vec::new(),
+        });
+        let resolver = asking(&[&server], "options timeout:1 attempts:1\n");
+        let addresses = resolver.resolve("a.test", 1).expect("found");
+        assert_eq!(addresses.len(), 1);
+        assert_eq!(addresses[0].ip().to_string(), address);
+    }
 }
 
 #[test]
@@ -459,4 +464,66 @@ fn numbers_are_read_as_the_system_reads_them() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn other_greenlets_run_while_one_looks_up() {
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let server = DnsServer::start(move |asked| {
+        if asked.way == Way::Udp {
+            return vec![Deed::Send(asked.truncated())];
+        }
+        gate.lock().expect("one question").recv().expect("opened");
+        vec![Deed::Send(asked.answer(&["60 A 192.0.2.1"]))]
+    });
+    let resolver = Rc::new(asking(&[&server], "options timeout:30 no-aaaa\n"));
+    let asking = iora::spawn(move || found(resolver.resolve("a.test", 1)));
+    // Runs only when the first one has parked, and only then there is an answer.
+    let opening = iora::spawn(move || open.send(()).expect("waited for"));
+    opening.join();
+    assert_eq!(asking.get().expect("no panic"), ["192.0.2.1:1"]);
+}
+
+#[test]
+fn equal_look_ups_of_many_greenlets_ask_once() {
+    let server = honest("192.0.2.1");
+    let text = format!("{}options no-aaaa\n", server.line());
+    let resolver = Rc::new(Resolver::new(Config::empty().resolv_conf_text(text).cache_entries(0)));
+    let asking: Vec<_> = (0..10)
+        .map(|_| {
+            let resolver = resolver.clone();
+            iora::spawn(move || found(resolver.resolve("a.test.", 1)))
+        })
+        .collect();
+    for greenlet in asking {
+        assert_eq!(greenlet.get().expect("no panic"), ["192.0.2.1:1"]);
+    }
+    assert_eq!(server.log().len(), 1);
+    assert_eq!(found(resolver.resolve("a.test.", 1)), ["192.0.2.1:1"]);
+    assert_eq!(server.log().len(), 2, "nothing is kept where nothing may be");
+}
+
+#[test]
+fn a_killed_look_up_leaves_those_who_wait_with_it_unharmed() {
+    let (seen, saw) = std::sync::mpsc::channel();
+    let server = DnsServer::start(move |asked| match asked.number {
+        0 => {
+            seen.send(()).expect("waited for");
+            Vec::new()
+        }
+        _ => vec![Deed::Send(asked.answer(&["60 A 192.0.2.1"]))],
+    });
+    let resolver = Rc::new(asking(&[&server], "options timeout:30 no-aaaa\n"));
+    let look_up = || {
+        let resolver = resolver.clone();
+        iora::spawn(move || found(resolver.resolve("a.test", 1)))
+    };
+    let (first, second) = (look_up(), look_up());
+    iora::yield_now();
+    saw.recv().expect("the first one has asked");
+    first.kill();
+    assert!(first.get().is_err());
+    assert_eq!(second.get().expect("no panic"), ["192.0.2.1:1"]);
+    assert_eq!(server.log().len(), 2);
 }

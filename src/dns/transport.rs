@@ -23,6 +23,9 @@ use super::socket::{self, Datagram, Stream};
 /// The most bytes of a datagram that are looked at: more than any server may send us.
 const LONGEST_DATAGRAM: usize = 4096;
 
+/// The most datagrams not for us that are passed over once time is over.
+const MOST_LATE: usize = 64;
+
 /// Why a question has no answer: said by the last server that was asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Trouble {
@@ -153,10 +156,19 @@ impl Open {
     /// Waits for the answer to what was sent, until `deadline`.
     fn hear(&mut self, conf: &ResolvConf, server: SocketAddr, deadline: Instant) -> io::Result<()> {
         let mut buffer = [0; LONGEST_DATAGRAM];
+        let mut late = 0;
         while let Some(socket) = &self.socket {
             let length = socket.receive(&mut buffer, deadline)?;
             match self.judge(&buffer[..length]) {
                 Next::Settled => return Ok(()),
+                // What lies in the socket is looked at even when time is over: while another question was waited for,
+                // the answer to this one may have come. But nobody keeps us by sending without end.
+                Next::Wait if Instant::now() >= deadline => {
+                    late += 1;
+                    if late == MOST_LATE {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                }
                 Next::Wait => {}
                 // The server is there and willing: its time starts anew.
                 Next::Tcp => return self.ask_by_tcp(server, Instant::now() + conf.timeout),
@@ -171,7 +183,7 @@ impl Open {
     fn ask_by_tcp(&mut self, server: SocketAddr, deadline: Instant) -> io::Result<()> {
         self.socket = None;
         let mut stream = Stream::connect(server, deadline)?;
-        self.send_by_tcp(&mut stream, deadline)?;
+        self.send_by_tcp(&stream, deadline)?;
         loop {
             let mut length = [0; 2];
             stream.read_exact(&mut length, deadline)?;
@@ -184,7 +196,7 @@ impl Open {
                 // A server that just said it cannot read us may well have closed the connection.
                 Next::Plain => {
                     stream = Stream::connect(server, deadline)?;
-                    self.send_by_tcp(&mut stream, deadline)?;
+                    self.send_by_tcp(&stream, deadline)?;
                 }
                 Next::GiveUp(cause) => return Err(io::Error::other(cause)),
             }
@@ -192,7 +204,7 @@ impl Open {
     }
 
     /// Sends the question with its length before it, in one write (RFC 7766, section 8).
-    fn send_by_tcp(&mut self, stream: &mut Stream, deadline: Instant) -> io::Result<()> {
+    fn send_by_tcp(&mut self, stream: &Stream, deadline: Instant) -> io::Result<()> {
         let bytes = self.prepare()?;
         let length = u16::try_from(bytes.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         stream.write_all(&[&length.to_be_bytes(), bytes.as_slice()].concat(), deadline)

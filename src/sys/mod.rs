@@ -3,6 +3,7 @@
 pub(crate) mod alternate_stack;
 #[cfg(test)]
 pub(crate) mod child;
+pub(crate) mod connect;
 pub(crate) mod errno;
 pub(crate) mod fault;
 pub(crate) mod guard;

@@ -63,6 +63,7 @@ const UNSAFE: &[&str] = &[
     "stack/slab.rs",
     "sync/mutex.rs",
     "sys/alternate_stack.rs",
+    "sys/connect.rs",
     "sys/errno.rs",
     "sys/fault.rs",
     "sys/guard.rs",
