@@ -34,6 +34,8 @@ pub mod sync;
 #[cfg(not(loom))]
 pub(crate) mod sys;
 #[cfg(not(loom))]
+pub mod threadpool;
+#[cfg(not(loom))]
 mod time;
 
 #[cfg(not(loom))]
