@@ -154,7 +154,7 @@ where
             spawned_at,
             stack_size,
         };
-        Arc::new(Spawned::new(info, unparker, f, inherited))
+        Arc::new(Spawned::new(info, Some(unparker), f, inherited))
     })?;
     Ok(Greenlet::new(job))
 }

@@ -61,9 +61,14 @@ impl<T> Greenlet<T> {
         self.handle.shared()
     }
 
-    /// Reaches the greenlet.
-    pub(super) fn unparker(&self) -> Unparker {
-        self.shared().unparker
+    /// Reaches the greenlet; `None` while it is on its way to another hub.
+    pub(super) fn unparker(&self) -> Option<Unparker> {
+        self.shared().unparker()
+    }
+
+    /// Whether the greenlet is the one that calls.
+    pub(super) fn is_current(&self) -> bool {
+        self.unparker().is_some_and(Unparker::is_current)
     }
 
     /// Parks the caller until the greenlet has ended, however it did.
@@ -142,10 +147,10 @@ impl<T> Greenlet<T> {
         if self.ready() {
             return;
         }
-        if self.unparker().is_current() {
+        if self.is_current() {
             crate::hub::spawn::interrupt_current(interrupt);
         } else {
-            self.unparker().interrupt(interrupt);
+            self.shared().interrupt(interrupt);
         }
     }
 
@@ -188,8 +193,8 @@ impl<T> fmt::Debug for Greenlet<T> {
             Some(Ending::TimedOut) => "timed out".to_owned(),
             Some(Ending::Abandoned) => "abandoned".to_owned(),
             None => shared
-                .unparker
-                .state_in_words()
+                .unparker()
+                .and_then(Unparker::state_in_words)
                 .unwrap_or_else(|| "on another thread".to_owned()),
         };
         f.write_str(&report::describe(&shared.info, &state))

@@ -32,7 +32,7 @@ pub fn killall<'a, T: 'a>(
     timeout: impl Into<Option<Duration>>,
 ) -> bool {
     let until = timeout.into().and_then(deadline::after);
-    let victims: Vec<&Greenlet<T>> = jobs.into_iter().filter(|job| !job.unparker().is_current()).collect();
+    let victims: Vec<&Greenlet<T>> = jobs.into_iter().filter(|job| !job.is_current()).collect();
     for victim in &victims {
         victim.kill_nowait();
     }

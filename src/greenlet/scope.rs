@@ -201,7 +201,8 @@ impl<'scope> Scope<'scope, '_> {
         let (name, stack_size) = builder.into_parts();
         let greenlet = spawn_at(name, stack_size, None, Location::caller(), body)?;
         let id = greenlet.id();
-        lock(&self.progress).live.insert(id, greenlet.unparker());
+        let unparker = greenlet.unparker().expect("a greenlet of this hub is there at once");
+        lock(&self.progress).live.insert(id, unparker);
         let progress = self.progress.clone();
         greenlet.link(move |ending| {
             let waiter = {

@@ -42,8 +42,12 @@ const DETACHED: u8 = 2;
 /// Something to be called when a greenlet has ended.
 pub(super) type Link = Box<dyn FnOnce(Ending) + Send>;
 
-/// Who waits for the end, and what is called then.
+/// How to reach the greenlet, who waits for its end, and what is called then.
 struct Completion {
+    /// Reaches it, once it has arrived at its hub.
+    unparker: Option<Unparker>,
+    /// What was raised in it before it arrived.
+    early: Vec<Interrupt>,
     /// How it ended, once it has.
     ending: Option<Ending>,
     /// Called in order of addition, each with its number.
@@ -65,8 +69,6 @@ impl Handover for Completion {
 pub(super) struct Shared<T> {
     /// Who it is.
     pub(super) info: Info,
-    /// Reaches it.
-    pub(super) unparker: Unparker,
     /// [`LIVE`], [`DONE`] or [`DETACHED`]; says whose the outcome is.
     phase: AtomicU8,
     /// What came of it; invariant 2.
@@ -93,14 +95,20 @@ pub(super) trait Handle<T> {
 
 impl<T, F: FnOnce() -> T> Spawned<T, F> {
     /// An unstarted greenlet.
-    pub(super) fn new(info: Info, unparker: Unparker, closure: F, inherited: Option<Inherited>) -> Spawned<T, F> {
+    pub(super) fn new(
+        info: Info,
+        unparker: Option<Unparker>,
+        closure: F,
+        inherited: Option<Inherited>,
+    ) -> Spawned<T, F> {
         Spawned {
             shared: Shared {
                 info,
-                unparker,
                 phase: AtomicU8::new(LIVE),
                 outcome: UnsafeCell::new(None),
                 completion: WaitQueue::new(Completion {
+                    unparker,
+                    early: Vec::new(),
                     ending: None,
                     links: Vec::new(),
                     next_link: 0,
@@ -145,6 +153,39 @@ impl<T, F: FnOnce() -> T> Spawned<T, F> {
     }
 }
 
+// SAFETY: only what was made without a hub is sent, before it is begun: it inherits nothing, and the closure and the
+// outcome may be sent.
+unsafe impl<T: Send, F: Send> Send for Spawned<T, F> {}
+
+// SAFETY: through a shared reference the closure is reached only by the thread that runs or discards it (invariant 1), the
+// outcome only by the side that owns it (invariant 2); the rest is atomics and locks.
+unsafe impl<T: Send, F: Send> Sync for Spawned<T, F> {}
+
+impl<T, F: FnOnce() -> T + Send> Spawned<T, F> {
+    /// The closure of one that will not arrive at its hub.
+    pub(super) fn reclaim(&self) -> Option<F> {
+        // SAFETY: as in `discard`.
+        let closure = unsafe { &mut *self.closure.get() };
+        closure.take()
+    }
+
+    /// It will not arrive at its hub: drops the closure here, which may be done on any thread, and tells who waits.
+    pub(super) fn discard(&self) {
+        // SAFETY: invariant 1: it has not begun, and whoever calls this was to begin it.
+        let closure = unsafe { &mut *self.closure.get() };
+        let closure = closure.take();
+        drop(catch_unwind(AssertUnwindSafe(|| drop(closure))));
+        self.shared.finish(Err(Exit::Abandoned));
+    }
+}
+
+impl<T, F> Spawned<T, F> {
+    /// The part that the handle sees.
+    pub(super) fn shared(&self) -> &Shared<T> {
+        &self.shared
+    }
+}
+
 impl<T, F: FnOnce() -> T> Job for Spawned<T, F> {
     fn run(&self) {
         let result = self.call();
@@ -169,6 +210,36 @@ impl<T, F> Handle<T> for Spawned<T, F> {
 }
 
 impl<T> Shared<T> {
+    /// Reaches the greenlet; `None` while it is on its way to its hub.
+    pub(super) fn unparker(&self) -> Option<Unparker> {
+        self.completion.with(|view| view.state.unparker)
+    }
+
+    /// It has arrived at its hub: what was raised on the way is raised now.
+    pub(super) fn arrive(&self, unparker: Unparker) {
+        let early = self.completion.with(|view| {
+            view.state.unparker = Some(unparker);
+            std::mem::take(&mut view.state.early)
+        });
+        for interrupt in early {
+            unparker.interrupt(interrupt);
+        }
+    }
+
+    /// Raises something in the greenlet at its next park point.
+    pub(super) fn interrupt(&self, interrupt: Interrupt) {
+        let arrived = self.completion.with(|view| match view.state.unparker {
+            Some(unparker) => Some((unparker, interrupt)),
+            None => {
+                view.state.early.push(interrupt);
+                None
+            }
+        });
+        if let Some((unparker, interrupt)) = arrived {
+            unparker.interrupt(interrupt);
+        }
+    }
+
     /// Whether it has ended.
     #[inline]
     pub(super) fn ready(&self) -> bool {

@@ -80,3 +80,9 @@ pub(super) fn report(what: &str, lines: &str) -> String {
          nothing is ready, no timer and no descriptor is waited for, and no other thread could wake anybody:\n{lines}"
     )
 }
+
+/// Prints what is parked for ever in a hub whose own stack waits for nobody.
+#[expect(clippy::print_stderr, reason = "a report like that of a panic")]
+pub(super) fn print(lines: &str) {
+    eprintln!("{}", report("work", lines));
+}

@@ -81,6 +81,12 @@ impl RemoteHub {
         self.remote.post_run(self.epoch, run)
     }
 
+    /// Has the hub look at its inbox, and for work, before it sleeps (again).
+    pub(crate) fn nudge(&self) {
+        // One that has ended needs no nudge.
+        drop(self.run(Box::new(|| ())));
+    }
+
     /// Whether the hub sleeps with nothing in its inbox.
     pub(crate) fn is_idle(&self) -> bool {
         self.remote.is_quiet()

@@ -70,8 +70,15 @@ impl ThreadPool {
     /// When `limit` is zero.
     pub fn new(limit: usize) -> ThreadPool {
         assert!(limit > 0, "iora: a thread pool needs room for one thread");
-        let work = Work { jobs: VecDeque::new(), threads: 0, limit, closed: false };
-        ThreadPool { work: Arc::new(WaitQueue::new(work)) }
+        let work = Work {
+            jobs: VecDeque::new(),
+            threads: 0,
+            limit,
+            closed: false,
+        };
+        ThreadPool {
+            work: Arc::new(WaitQueue::new(work)),
+        }
     }
 
     /// Runs `f` on a thread of the pool and parks the caller until it is done.
@@ -117,7 +124,11 @@ impl ThreadPool {
         {
             let orphan = self.work.with(|view| {
                 view.state.threads -= 1;
-                if view.state.threads == 0 { view.state.jobs.pop_back() } else { None }
+                if view.state.threads == 0 {
+                    view.state.jobs.pop_back()
+                } else {
+                    None
+                }
             });
             if let Some(job) = orphan {
                 job();
@@ -128,7 +139,10 @@ impl ThreadPool {
     /// Starts one thread, which the caller has counted.
     fn start_thread(&self) -> io::Result<()> {
         let work = self.work.clone();
-        thread::Builder::new().name("iora-pool".to_owned()).spawn(move || run(&work)).map(drop)
+        thread::Builder::new()
+            .name("iora-pool".to_owned())
+            .spawn(move || run(&work))
+            .map(drop)
     }
 }
 
@@ -182,7 +196,10 @@ impl Drop for ThreadPool {
 impl fmt::Debug for ThreadPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (threads, limit) = self.work.with(|view| (view.state.threads, view.state.limit));
-        f.debug_struct("ThreadPool").field("threads", &threads).field("limit", &limit).finish()
+        f.debug_struct("ThreadPool")
+            .field("threads", &threads)
+            .field("limit", &limit)
+            .finish()
     }
 }
 
