@@ -419,6 +419,25 @@ fn some_names_are_never_asked_for() {
 }
 
 #[test]
+fn a_large_hosts_file_is_read_off_the_thread() {
+    let directory = Directory::new();
+    let lines: String = (0..40_000)
+        .map(|number| format!("10.0.0.1 blocked{number}.test\n"))
+        .collect();
+    let hosts = directory.write("hosts", &lines);
+    let resolver = Rc::new(Resolver::new(
+        Config::empty().hosts_file(hosts).nsswitch_text("hosts: files"),
+    ));
+    let greenlets = [0, 39_999].map(|number| {
+        let resolver = resolver.clone();
+        iora::spawn(move || found(resolver.resolve(&format!("blocked{number}.test"), 1)))
+    });
+    for greenlet in greenlets {
+        assert_eq!(greenlet.get().expect("no panic"), ["10.0.0.1:1"]);
+    }
+}
+
+#[test]
 fn other_sources_are_left_to_the_system() {
     let server = honest("192.0.2.1");
     let text = format!("{}options some-new-option\n", server.line());
@@ -429,7 +448,14 @@ fn other_sources_are_left_to_the_system() {
         Config::empty().resolv_conf_text(text),
     ] {
         let resolver = Resolver::new(config);
-        assert!(found(resolver.resolve_family("localhost", 1, Family::V4)).contains(&"127.0.0.1:1".to_owned()));
+        let look_up = move || found(resolver.resolve_family("localhost", 1, Family::V4));
+        assert!(look_up().contains(&"127.0.0.1:1".to_owned()));
+        assert!(
+            iora::spawn(look_up)
+                .get()
+                .expect("no panic")
+                .contains(&"127.0.0.1:1".to_owned())
+        );
         assert!(server.log().is_empty());
     }
 }

@@ -19,7 +19,7 @@ use super::config::{Config, Origin};
 use super::hosts::Hosts;
 use super::nsswitch::{Facts, Nsswitch};
 use super::resolv_conf::ResolvConf;
-use super::socket;
+use crate::threadpool;
 
 /// From this many bytes on a hosts file is read on the thread pool.
 const LARGE_FILE: u64 = 256 * 1024;
@@ -177,7 +177,7 @@ impl Watch {
         let origin = self.config.hosts.clone();
         let work = move || Hosts::parse(&content(&origin), interface_index);
         if stamp.is_some_and(|stamp| stamp.length >= LARGE_FILE) {
-            socket::off_thread(work)
+            threadpool::apply(work)
         } else {
             work()
         }

@@ -1,4 +1,4 @@
-//! The resolver's door to the outside: sockets that give up at a deadline, randomness, and work on other threads.
+//! The resolver's door to the outside: sockets that give up at a deadline, randomness, and the system's own resolver.
 //!
 //! The sockets belong to one look-up of one greenlet each, and end with it. They are tried first and waited for
 //! only when that would block, so what has come already is got even after the deadline.
@@ -12,6 +12,7 @@ use std::time::Instant;
 use crate::hub::park;
 use crate::hub::source::{self, Direction, Registration, Turn, Waited};
 use crate::sys::{connect, random};
+use crate::threadpool;
 
 /// A datagram socket that talks to one server and hears nobody else.
 pub(crate) struct Datagram(Waitable<UdpSocket>);
@@ -176,16 +177,11 @@ pub(crate) fn random_id() -> io::Result<u16> {
     Ok(u16::from_ne_bytes(bytes))
 }
 
-/// Runs `work` where it may block, and waits for it.
-pub(crate) fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    work()
-}
-
 /// What the system's own `getaddrinfo` knows of `host`. Parks the greenlet while a thread of the pool asks it.
 pub(crate) fn ask_system(host: &str) -> io::Result<Vec<SocketAddr>> {
     let host = host.to_owned();
     #[expect(clippy::disallowed_methods, reason = "on a thread of the pool it stops nobody")]
-    off_thread(move || (host.as_str(), 0).to_socket_addrs().map(Iterator::collect))
+    threadpool::apply(move || (host.as_str(), 0).to_socket_addrs().map(Iterator::collect))
 }
 
 /// Any port of the same family.
