@@ -46,6 +46,8 @@ struct Exchange<S, Y, R> {
     returned: RefCell<Option<Result<R, Box<dyn Any + Send>>>>,
     /// The generator is being dropped.
     dropped: Cell<bool>,
+    /// The greenlet that resumed it last: only on its stack, or on the generator's on top of it, may a value be given.
+    resumer: Cell<Option<u64>>,
 }
 
 /// A function that gives values of type `Y` on the way, is sent values of type `S`, and returns an `R`.
@@ -88,6 +90,10 @@ pub struct Yielder<S, Y> {
 
 impl<S, Y> Yielder<S, Y> {
     /// Gives `value` to whoever resumed the generator, which waits until it is resumed again; returns what is sent then.
+    ///
+    /// # Panics
+    ///
+    /// When called by another greenlet than the one that the generator runs in.
     pub fn give(&self, value: Y) -> S {
         (self.give)(value)
     }
@@ -110,6 +116,7 @@ impl<S: 'static, Y: 'static, R: 'static> Generator<S, Y, R> {
             given: RefCell::new(None),
             returned: RefCell::new(None),
             dropped: Cell::new(false),
+            resumer: Cell::new(None),
         });
         let inside = exchange.clone();
         let body = Box::new(body);
@@ -176,6 +183,7 @@ impl<S, Y, R> Generator<S, Y, R> {
             return true;
         };
         self.begun = true;
+        self.exchange.resumer.set(spawn::current_id());
         let outer = spawn::replace_stack_limit(self.limit);
         let status = coroutine.resume();
         spawn::replace_stack_limit(outer);
@@ -199,6 +207,10 @@ impl<S: 'static, Y: 'static, R: 'static> Exchange<S, Y, R> {
     /// The function behind [`Yielder::give`].
     fn giver(exchange: Rc<Self>, suspender: Suspender) -> Box<dyn Fn(Y) -> S> {
         Box::new(move |value| {
+            assert!(
+                exchange.resumer.get() == spawn::current_id(),
+                "iora: a generator's value was given by another greenlet"
+            );
             exchange.given.replace(Some(value));
             suspender.suspend();
             exchange.take_sent()

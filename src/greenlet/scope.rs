@@ -69,7 +69,7 @@ pub struct ScopedGreenlet<'scope, T> {
 ///
 /// When `f` has returned, parks the caller until all of them have ended. If `f` unwinds (a panic, a kill, a timeout), they
 /// are killed, and waited for, before the unwind goes on. A kill or timeout that arrives while the scope waits is passed
-/// on to them as a kill, and is raised in the caller at its next park point after the scope.
+/// on to them as a kill, and raised in the caller when they have ended.
 ///
 /// # Panics
 ///
@@ -103,7 +103,10 @@ where
     if result.is_err() {
         kill_all(&scope.progress);
     }
-    let broken_off = wait_for_all(&scope.progress);
+    let (broken_off, passed_on) = wait_for_all(&scope.progress);
+    if result.is_ok() && passed_on {
+        spawn::raise_pending();
+    }
     let panicked = lock(&scope.progress).panics > 0;
     match (result, broken_off) {
         (Err(payload), _) | (Ok(_), Some(payload)) => resume_unwind(payload),
@@ -112,8 +115,9 @@ where
     }
 }
 
-/// Waits until no greenlet of the scope is left. Returns the payload of what tried to break the wait off.
-fn wait_for_all(progress: &Mutex<Progress>) -> Option<Box<dyn Any + Send>> {
+/// Waits until no greenlet of the scope is left. Returns the payload of what tried to break the wait off, and whether a kill
+/// or timeout arrived and was passed on.
+fn wait_for_all(progress: &Mutex<Progress>) -> (Option<Box<dyn Any + Send>>, bool) {
     let _shielded = Shielded::enter();
     let mut broken_off = None;
     let mut passed_on = false;
@@ -121,7 +125,7 @@ fn wait_for_all(progress: &Mutex<Progress>) -> Option<Box<dyn Any + Send>> {
         {
             let mut progress = lock(progress);
             if progress.live.is_empty() {
-                return broken_off;
+                return (broken_off, passed_on);
             }
             progress.waiter = Some(Unparker::current());
         }

@@ -14,6 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Instant;
@@ -158,8 +159,17 @@ impl Hub {
     /// Has `interrupt` raised in a task at its next park point; ends the park it is in.
     pub(super) fn interrupt(&self, key: Key, interrupt: Interrupt) {
         // A shielded one is woken too: a scope that waits passes the kill on.
-        self.with_task(key, |task| task.push_interrupt(interrupt));
-        self.wake_parked(key);
+        let mut interrupt = Some(interrupt);
+        self.with_task(key, |task| {
+            if let Some(interrupt) = interrupt.take() {
+                task.push_interrupt(interrupt);
+            }
+        });
+        match interrupt {
+            None => self.wake_parked(key),
+            // The task is gone. What was thrown at it is somebody else's: its destructor may do anything.
+            unheard => drop(catch_unwind(AssertUnwindSafe(|| drop(unheard)))),
+        }
     }
 
     /// Ends a park without leaving a token behind.

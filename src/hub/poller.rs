@@ -4,7 +4,7 @@
 //! * epoll's own timeout counts whole milliseconds. The alarm is a timer descriptor in the same epoll set instead: it
 //!   is armed only when the earliest deadline moves forward, and an alarm armed for a deadline that was cancelled costs
 //!   one needless turn. Edge-triggered, it is never read.
-//! * After `fork` the child shares the parent's epoll set: it must not touch it. See [`sys::process::forked`].
+//! * After `fork` the child shares the parent's epoll set: it must not touch it. See [`process::forked`].
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
+use crate::sys::process;
 use crate::sys::timer_fd::TimerFd;
 
 /// Readiness events taken from the kernel in one system call.
@@ -122,6 +123,11 @@ impl Poller {
 
     /// One call of the kernel.
     fn wait(&mut self, timeout: Option<Duration>, mut on_event: impl FnMut(u64, Readiness)) -> io::Result<()> {
+        if process::forked() {
+            return Err(io::Error::other(
+                "this process is the fork of the one whose hub it is; a fork must exec or exit",
+            ));
+        }
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),

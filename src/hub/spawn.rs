@@ -31,6 +31,11 @@ pub(crate) fn in_greenlet() -> bool {
     current::hub().is_some_and(|hub| hub.running.get().is_some_and(|key| key != hub.root))
 }
 
+/// The number of the greenlet that calls; `None` on a thread's own stack.
+pub(crate) fn current_id() -> Option<u64> {
+    with_current(|task| task.job.as_ref().map(|job| job.info().id)).flatten()
+}
+
 /// Takes an unstarted greenlet into the calling thread's hub: ready now, or at `start`.
 ///
 /// `make` builds its job, told how to wake it.
