@@ -74,8 +74,6 @@ struct Chain<'r, 'a> {
     kept: Vec<Kept<'r, 'a>>,
     /// The name at its end.
     end: Name<Vec<u8>>,
-    /// How many aliases it has.
-    aliases: usize,
     /// Whether there is what was asked for at its end.
     answered: bool,
 }
@@ -244,12 +242,7 @@ fn follow<'r, 'a>(query: &Query<'_>, answers: &'r [ParsedRecord<'a, [u8]>]) -> R
     if circle {
         Err(Rejected::Malformed)
     } else {
-        Ok(Chain {
-            kept,
-            end,
-            aliases,
-            answered,
-        })
+        Ok(Chain { kept, end, answered })
     }
 }
 

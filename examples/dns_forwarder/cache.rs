@@ -93,16 +93,14 @@ impl Cache {
         key: &Key,
         query: &Query<'_>,
         now: Instant,
-        use_it: impl FnOnce(&Stored) -> R,
+        use_it: impl FnOnce(&Arc<Stored>) -> R,
     ) -> Option<R> {
         if let Some(answer) = self.shard(key).find(key.as_bytes(), now) {
             return Some(use_it(answer));
         }
         let asked = &query.asked;
         let missing = Key::of_missing_name(query.name(), asked.dnssec_ok(), asked.checking_disabled);
-        self.shard(&missing)
-            .find(missing.as_bytes(), now)
-            .map(|answer| use_it(answer))
+        self.shard(&missing).find(missing.as_bytes(), now).map(use_it)
     }
 
     /// What is kept about a name above the query's not existing (RFC 8020).

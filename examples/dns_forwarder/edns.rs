@@ -27,8 +27,6 @@ pub(crate) struct ExtendedError {
     pub(crate) text: String,
 }
 
-/// "Cached Error": the failure is one that happened a few seconds ago.
-pub(crate) const CACHED_ERROR: u16 = 13;
 /// "Not Ready": there is too much to do just now.
 pub(crate) const NOT_READY: u16 = 14;
 /// "No Reachable Authority": no upstream answered.

@@ -112,6 +112,24 @@ impl OwnedQuery {
     }
 }
 
+impl Query<'static> {
+    /// A query for the servers of the root: what every name server can answer.
+    pub(crate) fn for_root() -> Query<'static> {
+        let asked = Asked {
+            id: 0,
+            kind: 2,
+            recursion_desired: true,
+            authentic_data: false,
+            checking_disabled: false,
+            edns: None,
+        };
+        Query {
+            asked,
+            question: &[0, 0, 2, 0, 1],
+        }
+    }
+}
+
 impl<'a> Query<'a> {
     /// The name that is asked for, uncompressed, in the case in which the client wrote it.
     pub(crate) fn name(&self) -> &'a [u8] {
@@ -141,7 +159,6 @@ impl<'a> Query<'a> {
 /// (RFC 4035, section 4.7). The class is always that of the Internet.
 ///
 /// Built on the stack, so that looking up copies nothing to the heap.
-#[derive(Clone)]
 pub(crate) struct Key {
     /// Name, type (two bytes) and bits (one byte).
     bytes: [u8; LONGEST_NAME + 3],
@@ -228,7 +245,6 @@ pub(crate) fn read(message: &[u8]) -> Reading<'_> {
 }
 
 /// Walks over all sections: where the question ends, and the OPT with its version. `None` when anything is malformed.
-#[expect(clippy::type_complexity, reason = "one caller, a few lines above")]
 fn read_sections(message: &[u8]) -> Option<(usize, Option<(u8, ClientEdns)>)> {
     let questions = read_u16(message, 4)?;
     let answers = read_u16(message, 6)?;

@@ -1,0 +1,304 @@
+//! One query to one upstream: over UDP, over TCP where UDP does not do.
+//!
+//! ```text
+//!   upstream 0   [ socket ] [ socket ] … a few, each on a port of its own that the system chose at random
+//!   upstream 1   [ socket ] [ socket ] …      │ id ──► who waits for it
+//!                                             └ a greenlet that receives, and wakes whom an answer is for
+//! ```
+//!
+//! Whoever wants to forge an answer has to guess the socket's port, the id, and the case of the question's letters
+//! (RFC 5452): each query takes one of the sockets by chance and an id by chance, and a socket is replaced after a while. Sockets are
+//! connected, so the system drops what does not come from the upstream. What does not fit is dropped here, and the
+//! waiting goes on. A socket for each query would be as safe, and many times as dear.
+//!
+//! Every hub has its own, and greenlets never leave their hub: so these are plain cells, without locks.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use iora::Greenlet;
+use iora::sync::AsyncResult;
+
+use crate::net::{TcpStream, UdpSocket};
+use crate::upstream_query::{self, Match, UpstreamQuery};
+
+/// How many sockets there are for an upstream, if there are few upstreams.
+const MOST_SOCKETS: usize = 16;
+/// How many sockets there may be for all upstreams and hubs together.
+const ALL_SOCKETS: usize = 256;
+/// How many queries a socket takes before another port takes its place: this, and up to as many more by chance.
+const QUERIES_A_SOCKET: u32 = 500;
+/// The longest datagram that is received: more than is asked for.
+const LONGEST_DATAGRAM: usize = 4096;
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoAnswer {
+    /// Nothing came in time.
+    TimedOut,
+    /// The system says that it cannot be reached, or the connection broke.
+    Unreachable(io::ErrorKind),
+    /// The question came back in another case. It may be forged: to be asked again over TCP.
+    OtherCase,
+}
+
+/// The sockets of one hub towards all upstreams.
+pub(crate) struct Sockets {
+    /// The sockets towards each.
+    upstreams: Vec<Towards>,
+}
+
+/// The sockets towards one upstream.
+struct Towards {
+    /// Its address.
+    address: SocketAddr,
+    /// The sockets, opened when they are first used.
+    slots: Box<[RefCell<Option<Rc<Socket>>>]>,
+}
+
+/// One connected socket.
+struct Socket {
+    /// The socket.
+    socket: UdpSocket,
+    /// Who waits for which id.
+    waiting: RefCell<HashMap<u16, Waiter>>,
+    /// For how many more queries it may be used.
+    uses_left: Cell<u32>,
+    /// It is no longer used for new queries: it ends with the last that waits.
+    retired: Cell<bool>,
+    /// The greenlet that receives.
+    receiver: RefCell<Option<Greenlet<()>>>,
+}
+
+/// One query that waits for its answer.
+struct Waiter {
+    /// What was sent.
+    query: Rc<UpstreamQuery>,
+    /// The answer, or why there is none.
+    outcome: AsyncResult<Result<Vec<u8>, NoAnswer>>,
+}
+
+impl Sockets {
+    /// Sockets towards these upstreams, for one of so many hubs. Opens none yet.
+    pub(crate) fn new(upstreams: impl ExactSizeIterator<Item = SocketAddr>, hubs: usize) -> Sockets {
+        let each = (ALL_SOCKETS / (upstreams.len() * hubs).max(1)).clamp(1, MOST_SOCKETS);
+        let slots = || (0..each).map(|_| RefCell::new(None)).collect();
+        Sockets {
+            upstreams: upstreams
+                .map(|address| Towards {
+                    address,
+                    slots: slots(),
+                })
+                .collect(),
+        }
+    }
+
+    /// Asks over UDP. Parks until the answer is there, or the time is over.
+    pub(crate) fn ask(
+        &self,
+        upstream: usize,
+        query: &Rc<UpstreamQuery>,
+        longest: Duration,
+    ) -> Result<Vec<u8>, NoAnswer> {
+        let socket = self
+            .socket(upstream)
+            .map_err(|error| NoAnswer::Unreachable(error.kind()))?;
+        let outcome = AsyncResult::new();
+        let registered = Registered::new(
+            &socket,
+            Waiter {
+                query: Rc::clone(query),
+                outcome: outcome.clone(),
+            },
+        );
+        let message = query.message(registered.id);
+        socket
+            .socket
+            .send(&message)
+            .map_err(|error| NoAnswer::Unreachable(error.kind()))?;
+        outcome.wait_timeout(longest);
+        drop(registered);
+        outcome.into_inner().unwrap_or(Err(NoAnswer::TimedOut))
+    }
+
+    /// Asks over TCP, on a connection of its own. Parks until the answer is there, or the time is over.
+    pub(crate) fn ask_by_tcp(
+        &self,
+        upstream: usize,
+        query: &UpstreamQuery,
+        longest: Duration,
+    ) -> Result<Vec<u8>, NoAnswer> {
+        ask_by_tcp(self.upstreams[upstream].address, query, longest).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => NoAnswer::TimedOut,
+            kind => NoAnswer::Unreachable(kind),
+        })
+    }
+
+    /// One of the upstream's sockets, by chance, with a use taken from it; opened or replaced if need be.
+    fn socket(&self, upstream: usize) -> io::Result<Rc<Socket>> {
+        let Towards { address, slots } = &self.upstreams[upstream];
+        let slot = &slots[rand::random_range(0..slots.len())];
+        if let Some(socket) = &*slot.borrow()
+            && socket.uses_left.get() > 0
+        {
+            socket.uses_left.set(socket.uses_left.get() - 1);
+            return Ok(Rc::clone(socket));
+        }
+        let fresh = Socket::open(*address)?;
+        if let Some(old) = slot.replace(Some(Rc::clone(&fresh))) {
+            old.retired.set(true);
+            old.end_if_done();
+        }
+        Ok(fresh)
+    }
+}
+
+impl Socket {
+    /// Opens a socket on a port that the system chooses, and begins to receive on it.
+    fn open(address: SocketAddr) -> io::Result<Rc<Socket>> {
+        let any: SocketAddr = match address {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let socket = UdpSocket::bind(any)?;
+        socket.connect(address)?;
+        let socket = Rc::new(Socket {
+            socket,
+            waiting: RefCell::default(),
+            uses_left: Cell::new(QUERIES_A_SOCKET + rand::random_range(0..QUERIES_A_SOCKET)),
+            retired: Cell::new(false),
+            receiver: RefCell::new(None),
+        });
+        let receiving = Rc::clone(&socket);
+        socket.receiver.replace(Some(iora::spawn(move || receiving.receive())));
+        Ok(socket)
+    }
+
+    /// Receives answers, and hands each to whom it is for, until it is killed.
+    fn receive(&self) {
+        let mut buffer = [0; LONGEST_DATAGRAM];
+        loop {
+            match self.socket.recv(&mut buffer) {
+                Ok(length) => self.hand_over(&buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Nobody listens there: whoever waits need not wait longer. The next datagram may fare better.
+                Err(error) => self.give_up(error.kind()),
+            }
+        }
+    }
+
+    /// Wakes whom an answer is for. What is for nobody, or does not fit, is dropped.
+    fn hand_over(&self, answer: &[u8]) {
+        let Some(id) = upstream_query::id_of(answer) else {
+            return;
+        };
+        let waiting = self.waiting.borrow();
+        let Some(waiter) = waiting.get(&id) else { return };
+        let outcome = match waiter.query.matches(answer) {
+            Match::Yes => Ok(answer.to_vec()),
+            Match::OtherCase => Err(NoAnswer::OtherCase),
+            Match::No => return,
+        };
+        // The first that fits counts; the waiter may not have run since.
+        let _ = waiter.outcome.set(outcome);
+    }
+
+    /// Tells all who wait that they wait in vain.
+    fn give_up(&self, kind: io::ErrorKind) {
+        for waiter in self.waiting.borrow().values() {
+            let _ = waiter.outcome.set(Err(NoAnswer::Unreachable(kind)));
+        }
+    }
+
+    /// Ends the receiver of a retired socket for which nobody waits any more, and so closes it.
+    fn end_if_done(&self) {
+        if self.retired.get()
+            && self.waiting.borrow().is_empty()
+            && let Some(receiver) = self.receiver.take()
+        {
+            receiver.kill_nowait();
+        }
+    }
+}
+
+/// A waiter in its socket's table; it is taken out on drop.
+struct Registered<'a> {
+    /// The socket.
+    socket: &'a Socket,
+    /// The id under which it waits.
+    id: u16,
+}
+
+impl<'a> Registered<'a> {
+    /// Enters a waiter under an id that nobody can foresee.
+    fn new(socket: &'a Socket, waiter: Waiter) -> Registered<'a> {
+        let mut waiting = socket.waiting.borrow_mut();
+        // At most some thousands wait: a free one of 65,536 is soon found.
+        let id = loop {
+            let id = rand::random();
+            if !waiting.contains_key(&id) {
+                break id;
+            }
+        };
+        waiting.insert(id, waiter);
+        Registered { socket, id }
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.socket.waiting.borrow_mut().remove(&self.id);
+        self.socket.end_if_done();
+    }
+}
+
+/// Asks over a TCP connection of its own.
+fn ask_by_tcp(address: SocketAddr, query: &UpstreamQuery, longest: Duration) -> io::Result<Vec<u8>> {
+    let deadline = Instant::now() + longest;
+    let mut stream = TcpStream::connect_timeout(&address, longest)?;
+    stream.set_nodelay(true)?;
+    let id = rand::random();
+    let message = query.message(id);
+    let length = u16::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    stream.set_write_timeout(Some(left(deadline)?))?;
+    stream.write_all(&[&length.to_be_bytes(), &message[..]].concat())?;
+    loop {
+        let mut length = [0; 2];
+        read_exact(&mut stream, &mut length, deadline)?;
+        let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+        read_exact(&mut stream, &mut answer, deadline)?;
+        // Over TCP the case of the question proves nothing more: nobody can forge the stream.
+        if upstream_query::id_of(&answer) == Some(id) && query.matches(&answer) != Match::No {
+            return Ok(answer);
+        }
+    }
+}
+
+/// Reads as many bytes as `buffer` takes, before the deadline as a whole.
+fn read_exact(stream: &mut TcpStream, buffer: &mut [u8], deadline: Instant) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        stream.set_read_timeout(Some(left(deadline)?))?;
+        match stream.read(&mut buffer[filled..]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// How much time is left before the deadline; an error if none is.
+fn left(deadline: Instant) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        Err(io::ErrorKind::TimedOut.into())
+    } else {
+        Ok(left)
+    }
+}

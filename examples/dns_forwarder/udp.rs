@@ -1,0 +1,57 @@
+//! Datagrams: receives until it would block, answers in place what can be, and gives the rest a greenlet each.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::edns::{LONGEST_MESSAGE, Transport};
+use crate::forwarder::{Forwarder, Response};
+use crate::net::UdpSocket;
+
+/// How long to pause after an error for which the client is not to blame.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Answers what comes to the socket, until the greenlet is killed.
+pub(crate) fn serve(forwarder: &Rc<Forwarder>, socket: &Rc<UdpSocket>) {
+    let mut message = vec![0; LONGEST_MESSAGE];
+    let mut out = Vec::new();
+    loop {
+        match socket.recv_from(&mut message) {
+            Ok((length, client)) => answer(forwarder, socket, &message[..length], client, &mut out),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => iora::sleep(PAUSE),
+        }
+    }
+}
+
+/// Answers what the system has received already, and nothing more. Does not park to receive.
+pub(crate) fn drain(forwarder: &Rc<Forwarder>, socket: &Rc<UdpSocket>) {
+    let mut message = vec![0; LONGEST_MESSAGE];
+    let mut out = Vec::new();
+    if socket.set_nonblocking(true).is_err() {
+        return;
+    }
+    while let Ok((length, client)) = socket.recv_from(&mut message) {
+        answer(forwarder, socket, &message[..length], client, &mut out);
+    }
+}
+
+/// Answers one datagram: at once, or later by a greenlet of its own.
+fn answer(forwarder: &Rc<Forwarder>, socket: &Rc<UdpSocket>, message: &[u8], client: SocketAddr, out: &mut Vec<u8>) {
+    out.clear();
+    match forwarder.respond(message, Transport::Udp, out) {
+        // A client that cannot be reached asks again, or not: there is nobody to tell.
+        Response::Ready => drop(socket.send_to(out, client)),
+        Response::Silence => {}
+        Response::Later(query, ticket) => {
+            let (forwarder, socket) = (Rc::clone(forwarder), Rc::clone(socket));
+            drop(iora::spawn(move || {
+                let mut out = Vec::new();
+                forwarder.resolve(&query, Transport::Udp, &mut out);
+                drop(socket.send_to(&out, client));
+                drop(ticket);
+            }));
+        }
+    }
+}
