@@ -4,6 +4,11 @@
 //! atomics from here and nowhere else.
 
 #[cfg(not(loom))]
+mod short_lock;
+
+#[cfg(not(loom))]
+pub(crate) use short_lock::{ShortGuard, ShortLock};
+#[cfg(not(loom))]
 pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
 
 #[cfg(loom)]
@@ -24,3 +29,24 @@ macro_rules! const_unless_loom {
     };
 }
 pub(crate) use const_unless_loom;
+
+/// In models the short lock is loom's mutex.
+#[cfg(loom)]
+pub(crate) struct ShortLock<T>(Mutex<T>);
+
+/// Access to what a [`ShortLock`] protects.
+#[cfg(loom)]
+pub(crate) type ShortGuard<'a, T> = MutexGuard<'a, T>;
+
+#[cfg(loom)]
+impl<T> ShortLock<T> {
+    /// Unlocked.
+    pub(crate) fn new(value: T) -> ShortLock<T> {
+        ShortLock(Mutex::new(value))
+    }
+
+    /// Waits until nobody is inside.
+    pub(crate) fn lock(&self) -> ShortGuard<'_, T> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

@@ -212,7 +212,7 @@ mod tests {
     enum Step {
         Back(usize),
         Front(usize),
-        StepOut(usize),
+        Leave(usize),
         Take(usize),
     }
 
@@ -220,7 +220,7 @@ mod tests {
         prop_oneof![
             3 => (0..2_usize).prop_map(Step::Back),
             1 => (0..2_usize).prop_map(Step::Front),
-            1 => (0..2_usize).prop_map(Step::StepOut),
+            1 => (0..2_usize).prop_map(Step::Leave),
             2 => any::<usize>().prop_map(Step::Take),
         ]
     }
@@ -241,7 +241,7 @@ mod tests {
                         owned.push((number, lines.push_front(line, number)));
                         model[line].push_front(number);
                     }
-                    Step::StepOut(line) => {
+                    Step::Leave(line) => {
                         prop_assert_eq!(lines.step_out_first(line).copied(), model[line].pop_front());
                     }
                     Step::Take(_) if owned.is_empty() => {}

@@ -19,9 +19,8 @@
 
 use crate::collections::lines::{Lines, Place};
 use crate::hub::park::{self, Unparker, WakeReason};
-use crate::primitive::{Mutex, MutexGuard, const_unless_loom};
+use crate::primitive::{ShortGuard, ShortLock, const_unless_loom};
 use std::convert::Infallible;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 /// What a primitive tells its wait queue: what waiters carry, and what becomes of a grant whose waiter was unwound.
@@ -63,7 +62,7 @@ struct Inner<S: Handover<N>, const N: usize> {
 /// The state of a primitive and `N` lines of greenlets and threads that wait for it to change.
 pub(crate) struct WaitQueue<S: Handover<N>, const N: usize = 1> {
     /// See the top of the file.
-    inner: Mutex<Inner<S, N>>,
+    inner: ShortLock<Inner<S, N>>,
 }
 
 /// What a primitive sees and does under the lock.
@@ -94,7 +93,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
     const_unless_loom! {
         /// Nobody waits yet.
         pub(crate) const fn new(state: S) -> WaitQueue<S, N> {
-            WaitQueue { inner: Mutex::new(Inner { state, lines: Lines::new() }) }
+            WaitQueue { inner: ShortLock::new(Inner { state, lines: Lines::new() }) }
         }
     }
 
@@ -168,8 +167,8 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
 
     /// The lock. No foreign code runs under it, so a panic there is a bug of ours and leaves the state whole.
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, Inner<S, N>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> ShortGuard<'_, Inner<S, N>> {
+        self.inner.lock()
     }
 }
 
