@@ -1,0 +1,256 @@
+//! gevent's behaviours of queues and channels, by their numbers.
+
+use iora::queue::{Channel, GetError, GetTimeoutError, PutError, PutTimeoutError, Queue, TryGetError, TryPutError};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+const LONG: Duration = Duration::from_secs(3600);
+
+#[test]
+fn g054_try_put_beyond_the_bound_is_full() {
+    let queue = Queue::bounded(1);
+    assert_eq!(queue.try_put(1), Ok(()));
+    assert_eq!(queue.try_put(2), Err(TryPutError::Full(2)));
+}
+
+#[test]
+fn g055_try_put_and_try_get_let_waiting_peers_go() {
+    let queue = Rc::new(Queue::bounded(1));
+    let there = queue.clone();
+    let getter = iora::spawn(move || there.get());
+    iora::yield_now();
+    queue.try_put(1).unwrap();
+    assert_eq!(getter.get().unwrap(), Ok(1));
+    queue.put(2).unwrap();
+    let there = queue.clone();
+    let putter = iora::spawn(move || there.put(3));
+    iora::yield_now();
+    assert_eq!(queue.try_get(), Ok(2));
+    assert_eq!(putter.get().unwrap(), Ok(()));
+    assert_eq!(queue.try_get(), Ok(3));
+    assert_eq!(queue.try_get(), Err(TryGetError::Empty));
+}
+
+#[test]
+fn g056_getters_and_putters_are_served_in_order_and_the_third_put_waits() {
+    let (queue, log) = (Rc::new(Queue::bounded(2)), Rc::new(RefCell::new(Vec::new())));
+    let (there, logged) = (queue.clone(), log.clone());
+    let putter = iora::spawn(move || {
+        for item in 1..=3 {
+            there.put(item).unwrap();
+            logged.borrow_mut().push(item);
+        }
+    });
+    iora::yield_now();
+    assert_eq!(*log.borrow(), [1, 2]);
+    assert_eq!(queue.get(), Ok(1));
+    putter.get().unwrap();
+    assert_eq!(*log.borrow(), [1, 2, 3]);
+    assert_eq!((queue.get(), queue.get()), (Ok(2), Ok(3)));
+
+    let getters: Vec<_> = (0..4)
+        .map(|_| {
+            let queue = queue.clone();
+            iora::spawn(move || queue.get())
+        })
+        .collect();
+    iora::yield_now();
+    (0..4).for_each(|item| queue.put(item).unwrap());
+    for (item, getter) in getters.into_iter().enumerate() {
+        assert_eq!(getter.get().unwrap(), Ok(item));
+    }
+}
+
+#[test]
+fn g057_a_getter_that_times_out_or_is_killed_loses_no_item() {
+    let queue = Rc::new(Queue::new());
+    let getter = |queue: &Rc<Queue<u32>>| {
+        let queue = queue.clone();
+        iora::spawn(move || queue.get())
+    };
+    assert_eq!(
+        queue.get_timeout(Duration::from_millis(1)),
+        Err(GetTimeoutError::TimedOut)
+    );
+    iora::timeout(Duration::from_millis(1), || queue.get()).unwrap_err();
+    let (killed, heir) = (getter(&queue), getter(&queue));
+    iora::yield_now();
+    queue.put(1).unwrap(); // in the hand of the first one, which never runs again
+    killed.kill();
+    assert_eq!(heir.get().unwrap(), Ok(1));
+    let killed = getter(&queue);
+    iora::yield_now();
+    queue.put(2).unwrap();
+    queue.put(3).unwrap();
+    killed.kill();
+    assert_eq!((queue.get(), queue.get()), (Ok(2), Ok(3)));
+}
+
+#[test]
+fn g057_a_putter_that_is_killed_leaves_nothing_behind() {
+    let queue = Rc::new(Queue::bounded(1));
+    queue.put(1).unwrap();
+    let there = queue.clone();
+    let killed = iora::spawn(move || there.put(2));
+    iora::yield_now();
+    killed.kill();
+    assert_eq!(queue.get(), Ok(1));
+    assert_eq!(queue.try_get(), Err(TryGetError::Empty));
+}
+
+#[test]
+fn g059_iteration_ends_when_the_queue_is_closed() {
+    let queue = Rc::new(Queue::new());
+    let there = queue.clone();
+    let reader = iora::spawn(move || there.iter().sum::<u32>());
+    (1..=4).for_each(|item| queue.put(item).unwrap());
+    queue.close();
+    assert_eq!(reader.get().unwrap(), 10);
+}
+
+#[test]
+fn g060_a_bounded_queue_has_room() {
+    catch_unwind(|| Queue::<u8>::bounded(0)).unwrap_err();
+}
+
+#[test]
+fn g061_a_put_into_a_channel_waits_until_it_is_got() {
+    let (channel, log) = (Rc::new(Channel::new()), Rc::new(RefCell::new(Vec::new())));
+    let (there, logged) = (channel.clone(), log.clone());
+    let putter = iora::spawn(move || {
+        logged.borrow_mut().push("sending");
+        there.put("hello").unwrap();
+        logged.borrow_mut().push("sent hello");
+        there.put("world").unwrap();
+        logged.borrow_mut().push("sent world");
+    });
+    iora::yield_now();
+    assert!(channel.is_empty() && channel.is_full());
+    for _ in 0..2 {
+        let item = channel.get().unwrap();
+        log.borrow_mut().push(item);
+        iora::yield_now();
+    }
+    putter.get().unwrap();
+    assert_eq!(*log.borrow(), ["sending", "hello", "sent hello", "world", "sent world"]);
+}
+
+#[test]
+fn g062_task_done_too_often_panics_and_join_waits_for_all() {
+    let queue = Rc::new(Queue::new());
+    queue.join();
+    let joiners: Vec<_> = (0..2)
+        .map(|_| {
+            let queue = queue.clone();
+            queue.put(()).unwrap();
+            iora::spawn(move || queue.join())
+        })
+        .collect();
+    iora::yield_now();
+    for _ in 0..2 {
+        assert!(joiners.iter().all(|joiner| !joiner.ready()));
+        queue.get().unwrap();
+        queue.task_done();
+    }
+    iora::joinall(&joiners, None);
+    catch_unwind(AssertUnwindSafe(|| queue.task_done())).unwrap_err();
+}
+
+#[test]
+fn g063_close_drains_and_close_now_drops() {
+    let queue = Rc::new(Queue::bounded(1));
+    queue.put(1).unwrap();
+    let there = queue.clone();
+    let putter = iora::spawn(move || there.put(2));
+    iora::yield_now();
+    queue.close();
+    assert_eq!(putter.get().unwrap(), Err(PutError(2)));
+    assert_eq!(queue.put(3), Err(PutError(3)));
+    assert_eq!(queue.get(), Ok(1));
+    assert_eq!(queue.get(), Err(GetError));
+
+    let queue = Rc::new(Queue::new());
+    queue.put(1).unwrap();
+    let there = queue.clone();
+    let joiner = iora::spawn(move || there.join());
+    iora::yield_now();
+    assert!(!joiner.ready());
+    queue.close_now();
+    joiner.get().unwrap();
+    assert_eq!(queue.get(), Err(GetError));
+}
+
+#[test]
+fn g064_own_timeouts_are_errors_and_a_surrounding_one_is_not_converted() {
+    let queue = Queue::bounded(1);
+    assert_eq!(queue.get_timeout(Duration::ZERO), Err(GetTimeoutError::TimedOut));
+    iora::timeout(Duration::from_millis(1), || queue.get_timeout(LONG)).unwrap_err();
+    queue.put(1).unwrap();
+    assert_eq!(queue.put_timeout(2, Duration::ZERO), Err(PutTimeoutError::TimedOut(2)));
+    iora::timeout(Duration::from_millis(1), || queue.put_timeout(2, LONG)).unwrap_err();
+    assert_eq!(queue.len(), 1);
+}
+
+#[test]
+fn two_that_always_succeed_starve_nobody() {
+    let queue = Rc::new(Queue::bounded(1));
+    let result = iora::timeout(Duration::from_millis(5), || {
+        loop {
+            queue.put(()).unwrap();
+            queue.get().unwrap();
+        }
+    });
+    result.unwrap_err();
+}
+
+/// Greenlets of two hubs and a plain thread pass items while greenlets are killed and time out: none is lost.
+#[test]
+fn nothing_is_lost_between_hubs_under_kills_and_timeouts() {
+    const ITEMS: usize = 3_000;
+    let queue = Arc::new(Queue::bounded(4));
+    let got = Arc::new(Queue::new());
+    let consumers: Vec<_> = (0..2)
+        .map(|_| {
+            let (queue, got) = (queue.clone(), got.clone());
+            std::thread::spawn(move || {
+                while !(queue.is_closed() && queue.is_empty()) {
+                    let jobs: Vec<_> = (0..3)
+                        .map(|number| {
+                            let (queue, got) = (queue.clone(), got.clone());
+                            iora::spawn(move || {
+                                for _ in 0..20 {
+                                    let item = match number {
+                                        0 => queue.get_timeout(Duration::from_micros(100)).ok(),
+                                        _ => queue.get().ok(),
+                                    };
+                                    // Nothing here parks between the get and the put: no kill comes in between.
+                                    if let Some(item) = item {
+                                        got.try_put(item).unwrap();
+                                    }
+                                }
+                            })
+                        })
+                        .collect();
+                    iora::yield_now();
+                    jobs[1].kill();
+                    iora::joinall(&jobs, None);
+                }
+            })
+        })
+        .collect();
+    let there = queue.clone();
+    let plain = std::thread::spawn(move || (0..ITEMS).for_each(|item| there.put(item).unwrap()));
+    let there = queue.clone();
+    let green = iora::spawn(move || (ITEMS..2 * ITEMS).for_each(|item| there.put(item).unwrap()));
+    green.get().unwrap();
+    plain.join().unwrap();
+    queue.close();
+    consumers.into_iter().for_each(|consumer| consumer.join().unwrap());
+    got.close();
+    let mut all: Vec<_> = got.iter().collect();
+    all.sort();
+    assert_eq!(all, (0..2 * ITEMS).collect::<Vec<_>>());
+}
