@@ -9,10 +9,10 @@ mod short_lock;
 #[cfg(not(loom))]
 pub(crate) use short_lock::{ShortGuard, ShortLock};
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
+pub(crate) use std::sync::atomic;
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+pub(crate) use loom::sync::atomic;
 
 #[cfg(all(loom, test))]
 pub(crate) use loom::sync::Arc;
@@ -32,17 +32,17 @@ pub(crate) use const_unless_loom;
 
 /// In models the short lock is loom's mutex.
 #[cfg(loom)]
-pub(crate) struct ShortLock<T>(Mutex<T>);
+pub(crate) struct ShortLock<T>(loom::sync::Mutex<T>);
 
 /// Access to what a [`ShortLock`] protects.
 #[cfg(loom)]
-pub(crate) type ShortGuard<'a, T> = MutexGuard<'a, T>;
+pub(crate) type ShortGuard<'a, T> = loom::sync::MutexGuard<'a, T>;
 
 #[cfg(loom)]
 impl<T> ShortLock<T> {
     /// Unlocked.
     pub(crate) fn new(value: T) -> ShortLock<T> {
-        ShortLock(Mutex::new(value))
+        ShortLock(loom::sync::Mutex::new(value))
     }
 
     /// Waits until nobody is inside.

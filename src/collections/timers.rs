@@ -116,6 +116,7 @@ impl<T> Timers<T> {
     }
 
     /// How many timers there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.heap.len()
     }
@@ -126,6 +127,7 @@ impl<T> Timers<T> {
     }
 
     /// All values, in no particular order.
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.slots.iter().map(|(_, slot)| &slot.value)
     }

@@ -9,6 +9,7 @@
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How often the word is looked at before the thread gives up its time slice.
@@ -24,6 +25,10 @@ pub(crate) struct ShortLock<T> {
 
 // SAFETY: a shared lock gives its value to one thread at a time (`locked`), so the value changes thread but is never shared.
 unsafe impl<T: Send> Sync for ShortLock<T> {}
+
+// As std's mutex, but for another reason: a section is never unwound halfway.
+impl<T> UnwindSafe for ShortLock<T> {}
+impl<T> RefUnwindSafe for ShortLock<T> {}
 
 impl<T> ShortLock<T> {
     /// Unlocked.

@@ -14,6 +14,7 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 use std::thread;
 
@@ -42,6 +43,10 @@ pub struct Mutex<T: ?Sized> {
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 // SAFETY: a shared mutex gives its value to one thread at a time (`raw`), so the value changes thread but is never shared.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
+
+// As std's: a value that a panic left half changed is marked by the poison.
+impl<T: ?Sized> UnwindSafe for Mutex<T> {}
+impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 
 impl<T> Mutex<T> {
     const_unless_loom! {
