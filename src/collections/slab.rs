@@ -155,7 +155,6 @@ impl<T> Slab<T> {
     }
 
     /// Whether [`Slab::get`] would find something.
-    #[cfg(test)]
     #[inline]
     pub(crate) fn contains(&self, key: Key) -> bool {
         self.get(key).is_some()
