@@ -883,6 +883,69 @@ fn an_upstream_without_edns_is_asked_without() {
     assert_eq!(asked.iter().filter(|asked| asked.message.opt().is_some()).count(), 1);
 }
 
+#[test]
+fn with_upstreams_that_fail_at_random_every_query_gets_exactly_one_answer() {
+    const NAMES: u16 = 150;
+    const CLIENTS: u16 = 4;
+    let unreliable = |number: u8| {
+        Upstream::start(move |asked| {
+            // The same name fares the same with one upstream, but differently with the next.
+            let sum: usize = asked.name.bytes().map(usize::from).sum();
+            let answer = asked.address(number);
+            match (sum + usize::from(number) * 5) % 12 {
+                0 => Vec::new(),
+                1 => vec![Deed::Send(asked.answer(2, &[], &[]))],
+                2 => vec![Deed::Send(asked.answer(5, &[], &[]))],
+                3 => vec![Deed::Send(answer.clone()), Deed::Send(answer)],
+                4 if !asked.tcp => {
+                    let mut cut = asked.answer(0, &[], &[]);
+                    cut[2] |= 2;
+                    vec![Deed::Send(cut)]
+                }
+                5 => vec![Deed::SendFromElsewhere(asked.address(66)), Deed::Send(answer)],
+                6 => vec![Deed::Send(answer[..answer.len() - 3].to_vec())],
+                7 => vec![Deed::Close],
+                _ => vec![Deed::Send(answer)],
+            }
+        })
+    };
+    let upstreams = [unreliable(1), unreliable(2), unreliable(3)];
+    let forwarder = Forwarder::start(
+        &[upstreams[0].address, upstreams[1].address, upstreams[2].address],
+        &["--threads", "2"],
+    );
+    let name = |number: u16| format!("name{}.example", number / 2);
+    let clients: Vec<Client> = (0..CLIENTS).map(|_| forwarder.client()).collect();
+    let mut stream = forwarder.connection();
+    for number in 0..NAMES {
+        clients
+            .iter()
+            .for_each(|client| client.send(&query(number, &name(number), A)));
+        write_framed(&mut stream, &query(number, &name(number), A));
+    }
+    let check = |answers: Vec<Message>, who: &str| {
+        let mut ids: Vec<u16> = answers.iter().map(|answer| answer.id).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, (0..NAMES).collect::<Vec<_>>(), "{who}");
+        for answer in answers {
+            assert_eq!(answer.name, name(answer.id), "{who}");
+            assert!(
+                answer.rcode() == 2 || (1..=3).contains(&answer.answers[0].data[3]),
+                "{who}: {answer:?}"
+            );
+        }
+    };
+    for client in &clients {
+        check((0..NAMES).map(|_| client.receive()).collect(), "over UDP");
+    }
+    let over_tcp = (0..NAMES).map(|_| Message::parse(&read_framed(&mut stream).unwrap()));
+    check(over_tcp.collect(), "over TCP");
+    // Nothing more comes: the next answer is that to the next question.
+    for client in &clients {
+        client.settle();
+    }
+}
+
 // ---------------------------------------------------------------------------------------------- tests: connections
 
 #[test]

@@ -62,6 +62,9 @@ const ZONES: &[&str] = &[
     "b.e.f.ip6.arpa",
 ];
 
+/// The last labels of these zones.
+const TOPS: &[&str] = &["localhost", "local", "onion", "invalid", "arpa"];
+
 /// The reverse of 127.0.0.1.
 const LOOPBACK_4: &str = "1.0.0.127.in-addr.arpa";
 /// The reverse of ::1.
@@ -73,6 +76,13 @@ pub(crate) fn answer(query: &Query<'_>, now: Instant) -> Option<Stored> {
         return build(query, &Found::Everything, now);
     }
     let labels = labels_from_the_end(query.name());
+    // Nearly every name ends at this first look.
+    if !labels
+        .first()
+        .is_some_and(|last| TOPS.iter().any(|top| last.eq_ignore_ascii_case(top.as_bytes())))
+    {
+        return None;
+    }
     let zone = ZONES.iter().copied().find(|zone| is_below(&labels, zone))?;
     let loopback = [LOOPBACK_4, LOOPBACK_6]
         .into_iter()
@@ -226,6 +236,13 @@ mod tests {
             matches!(asked("0.0.127.in-addr.arpa", 12), Some((0, 0, _))),
             "it exists, empty"
         );
+    }
+
+    #[test]
+    fn every_zone_has_its_last_label_in_the_list() {
+        for zone in ZONES {
+            assert!(TOPS.contains(&zone.rsplit('.').next().unwrap()), "{zone}");
+        }
     }
 
     #[test]
