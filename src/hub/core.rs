@@ -23,6 +23,7 @@ use super::interrupt::Interrupt;
 use super::poller::Poller;
 use super::remote::Remote;
 use super::sources::SourceState;
+use super::spin::Spin;
 use super::task::{Body, Job, Reason, State, Task};
 use super::{deadlock, report};
 use crate::collections::slab::{Key, Slab};
@@ -75,6 +76,8 @@ pub(crate) struct Hub {
     pub(super) budget: Cell<u32>,
     /// Greenlets run since the hub last looked at alarms, inbox and descriptors.
     pub(super) ticks: Cell<u32>,
+    /// Whether to look at the inbox a little longer before sleeping.
+    pub(super) spin: Spin,
     /// Where an idle hub looks for unstarted greenlets; set on the threads of `hubs(n)`.
     pub(super) work: RefCell<Option<Arc<dyn Fn() -> bool>>>,
     /// The hub is ending: the thread's own stack is woken when the last greenlet is gone.
@@ -103,6 +106,7 @@ impl Hub {
             stack_limit: Cell::new(0),
             budget: Cell::new(BUDGET),
             ticks: Cell::new(0),
+            spin: Spin::new(),
             work: RefCell::new(None),
             ending: Cell::new(false),
         };

@@ -33,6 +33,8 @@ mod sources;
 #[cfg(not(loom))]
 pub(crate) mod spawn;
 #[cfg(not(loom))]
+mod spin;
+#[cfg(not(loom))]
 pub(crate) mod task;
 #[cfg(not(loom))]
 mod turn;

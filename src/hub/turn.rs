@@ -140,6 +140,10 @@ impl Hub {
         if !self.ready.borrow().is_empty() || self.take_work() {
             return;
         }
+        if self.spin.spin(|| self.remote.has_messages()) {
+            self.read_inbox();
+            return;
+        }
         if !self.remote.prepare_sleep(true) {
             return;
         }
@@ -154,6 +158,7 @@ impl Hub {
             deadline = Some(Instant::now() + grace);
             deadlock::go_quiet();
         }
+        let asleep = self.spin.fall_asleep();
         loop {
             let mut events = 0;
             let result = self.poller.borrow_mut().poll(deadline, |token, readiness| {
@@ -176,6 +181,7 @@ impl Hub {
             deadlock::go_on();
         }
         self.remote.awake();
+        self.spin.wake_up(asleep, self.remote.has_messages());
         self.fire_alarms();
         self.read_inbox();
     }
@@ -226,6 +232,7 @@ impl Hub {
 
     /// The work of [`read_inbox`](Self::read_inbox).
     fn handle_messages(&self) {
+        self.spin.heard();
         for message in self.remote.messages() {
             match message {
                 Message::Wake(key) => self.wake(key, Reason::Unparked),
