@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         let mut add = |runtime, measure: fn(usize) -> Outcome| {
             cases.push(Case::new(format!("memory_{count}"), runtime, move || measure(count)));
         };
+        add("iora", iora);
         add("tokio-ct", tokio_ct);
         add("tokio-mt2", tokio_mt2);
         add("may", may);
@@ -67,6 +68,26 @@ fn all_parked(count: usize) {
     while PARKED.load(Ordering::Acquire) < count {
         thread::yield_now();
     }
+}
+
+/// All wait for a permit of a semaphore that has none.
+fn iora(count: usize) -> Outcome {
+    let gate = Arc::new(iora::sync::Semaphore::new(0));
+    let before = footprint();
+    for number in 0..count {
+        let gate = Arc::clone(&gate);
+        let wait = move || {
+            PARKED.fetch_add(1, Ordering::Release);
+            gate.acquire();
+            PARKED.fetch_sub(1, Ordering::Release);
+        };
+        let greenlet = iora::Builder::new().spawn(wait);
+        drop(greenlet.map_err(|error| format!("greenlet {number}: {error}"))?);
+    }
+    while PARKED.load(Ordering::Acquire) < count {
+        iora::yield_now();
+    }
+    growth(before, count)
 }
 
 /// One thread.

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use common::{Case, Figure, scaled};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
+use iora::queue::Queue;
 use mio::{Events, Poll, Token, Waker};
 use tokio::runtime;
 use tokio::sync::mpsc as tokio_mpsc;
@@ -29,15 +30,59 @@ fn main() -> ExitCode {
         }));
     };
     let rounds = scaled(1_000_000, 1_000);
+    add("pingpong", "iora", rounds, iora);
     add("pingpong", "tokio-ct", rounds, tokio_ct);
     add("pingpong", "tokio-mt2", rounds, tokio_mt2);
     add("pingpong", "may", rounds, may);
     add("pingpong", "corosensei", rounds, corosensei);
     let rounds = scaled(50_000, 100);
+    add("pingpong_threads", "iora", rounds, iora_threads);
     add("pingpong_threads", "tokio-ct", rounds, tokio_threads);
     add("pingpong_threads", "mio", rounds, mio_threads);
     add("pingpong_threads", "thread", rounds, std_threads);
     common::run(5, &cases)
+}
+
+/// Two greenlets of one hub.
+fn iora(rounds: usize) -> Duration {
+    let (there, back) = (Arc::new(Queue::new()), Arc::new(Queue::new()));
+    let (served, returned) = (Arc::clone(&there), Arc::clone(&back));
+    let other = iora::spawn(move || iora_return(rounds, &served, &back));
+    let server = iora::spawn(move || iora_serve(rounds, &there, &returned));
+    let elapsed = server.get().expect("no panic");
+    other.get().expect("no panic");
+    elapsed
+}
+
+/// A greenlet on each of two threads.
+fn iora_threads(rounds: usize) -> Duration {
+    let (there, back) = (Arc::new(Queue::new()), Arc::new(Queue::new()));
+    let (served, returned) = (Arc::clone(&there), Arc::clone(&back));
+    let other = thread::spawn(move || {
+        let other = iora::spawn(move || iora_return(rounds, &served, &back));
+        other.get().expect("no panic");
+    });
+    let server = iora::spawn(move || iora_serve(rounds, &there, &returned));
+    let elapsed = server.get().expect("no panic");
+    other.join().expect("no panic");
+    elapsed
+}
+
+/// Puts numbers and waits for each to come back.
+fn iora_serve(rounds: usize, there: &Queue<usize>, returned: &Queue<usize>) -> Duration {
+    let start = Instant::now();
+    for number in 0..rounds {
+        there.put(number).expect("open");
+        assert_eq!(returned.get(), Ok(number));
+    }
+    start.elapsed()
+}
+
+/// Puts back so many numbers.
+fn iora_return(rounds: usize, served: &Queue<usize>, back: &Queue<usize>) {
+    for _ in 0..rounds {
+        back.put(served.get().expect("open")).expect("open");
+    }
 }
 
 /// Both tasks on the runtime's one thread.

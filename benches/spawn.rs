@@ -5,8 +5,9 @@
 //! * `spawn_batch_warm`: the same once more, with the memory of an equal batch at hand.
 //!
 //! The figure is wall time a task. `corosensei` is the least that does the same by hand: a run queue, a free
-//! list of stacks, and a cell for each result. In the batches its stacks are slices of one large mapping
-//! without guards, 100,000 of them alive at once.
+//! list of stacks, and for each task one allocation, the cell in which its result comes back. It cannot tell
+//! who waits, so it cannot park anybody. In the batches its stacks are slices of one large mapping without
+//! guards, 100,000 of them alive at once.
 
 mod common;
 
@@ -25,6 +26,7 @@ use tokio::runtime::{self, Runtime};
 fn main() -> ExitCode {
     let tasks = scaled(1_000_000, 1_000);
     let mut cases = vec![
+        Case::new("spawn_join", "iora", move || one_by_one(tasks, iora_join)),
         Case::new("spawn_join", "tokio-ct", move || one_by_one(tasks, tokio_ct_join)),
         Case::new("spawn_join", "tokio-mt2", move || one_by_one(tasks, tokio_mt2_join)),
         Case::new("spawn_join", "may", move || one_by_one(tasks / 4, may_join)),
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let tasks = scaled(100_000, 1_000);
     for (bench, measure) in [("spawn_batch_cold", cold as Measure), ("spawn_batch_warm", warm)] {
         cases.extend([
+            Case::new(bench, "iora", move || measure(tasks, &mut iora_batch)),
             Case::new(bench, "tokio-ct", move || measure(tasks, &mut tokio_ct_batch())),
             Case::new(bench, "tokio-mt2", move || measure(tasks, &mut tokio_mt2_batch())),
             Case::new(bench, "may", move || measure(tasks, &mut may_batch)),
@@ -73,6 +76,24 @@ fn timed(tasks: usize, mut task: impl FnMut(usize)) -> Duration {
     let start = Instant::now();
     (0..tasks).for_each(&mut task);
     start.elapsed()
+}
+
+/// Spawned and joined from a greenlet.
+fn iora_join(tasks: usize) -> Duration {
+    let parent = iora::spawn(move || {
+        timed(tasks, |number| {
+            assert_eq!(iora::spawn(move || number).get().expect("no panic"), number);
+        })
+    });
+    parent.get().expect("no panic")
+}
+
+/// A batch spawned and joined by the thread's own stack.
+fn iora_batch(tasks: usize) {
+    let jobs: Vec<_> = (0..tasks).map(|number| iora::spawn(move || number)).collect();
+    for (number, job) in jobs.into_iter().enumerate() {
+        assert_eq!(job.get().expect("no panic"), number);
+    }
 }
 
 /// One thread, no drivers.

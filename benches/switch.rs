@@ -2,11 +2,11 @@
 //!
 //! `yield2` has two tasks, `yield1000` a thousand; the figure is wall time a yield, from the moment
 //! all tasks are spawned until the last has ended. Runtimes of one thread run on one, `tokio-mt2` on
-//! two. `corosensei` is a bare run queue by hand: nobody can be much faster.
+//! two. `corosensei` is the bare switch, without a run queue: coroutines in a vector, resumed from the first
+//! to the last, round after round. So two of them alternate. Nobody can be much faster.
 
 mod common;
 
-use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -23,12 +23,26 @@ fn main() -> ExitCode {
                 Ok(vec![Figure::each("ns", elapsed.as_nanos() as f64, tasks * yields)])
             }));
         };
+        add("iora", iora);
         add("tokio-ct", tokio_ct);
         add("tokio-mt2", tokio_mt2);
         add("may", may);
         add("corosensei", corosensei);
     }
     common::run(5, &cases)
+}
+
+/// One hub, that of this thread, whose own stack waits.
+fn iora(tasks: usize, yields: usize) -> Duration {
+    let task = move || {
+        for _ in 0..yields {
+            iora::yield_now();
+        }
+    };
+    let jobs: Vec<_> = (0..tasks).map(|_| iora::spawn(task)).collect();
+    let start = Instant::now();
+    assert_eq!(iora::joinall(&jobs, None).len(), tasks);
+    start.elapsed()
 }
 
 /// One thread, no drivers: those would be polled between yields.
@@ -83,21 +97,19 @@ fn may(tasks: usize, yields: usize) -> Duration {
     parent.join().expect("no panic")
 }
 
-/// A queue of coroutines: the first is resumed and, unless it has ended, goes to the end.
+/// Rounds over a vector: each coroutine is resumed, and taken out when it has ended.
 fn corosensei(tasks: usize, yields: usize) -> Duration {
-    let task = || {
+    let task = |_| {
         Coroutine::<(), (), ()>::new(move |yielder, ()| {
             for _ in 0..yields {
                 yielder.suspend(());
             }
         })
     };
-    let mut ready: VecDeque<_> = (0..tasks).map(|_| task()).collect();
+    let mut live: Vec<_> = (0..tasks).map(task).collect();
     let start = Instant::now();
-    while let Some(mut coroutine) = ready.pop_front() {
-        if matches!(coroutine.resume(()), CoroutineResult::Yield(())) {
-            ready.push_back(coroutine);
-        }
+    while !live.is_empty() {
+        live.retain_mut(|coroutine| matches!(coroutine.resume(()), CoroutineResult::Yield(())));
     }
     start.elapsed()
 }

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     let mut add = |runtime, measure: fn(usize) -> Outcome| {
         cases.push(Case::new(format!("timers_{tasks}"), runtime, move || measure(tasks)));
     };
+    add("iora", iora);
     add("tokio-ct", tokio_ct);
     add("tokio-mt2", tokio_mt2);
     add("may", may);
@@ -63,6 +64,25 @@ fn measured(tasks: usize, mut pass: impl FnMut(usize) -> Vec<u64>) -> Outcome {
         Figure::new("p50_us", percentile(&mut late, 0.50)),
         Figure::new("p99_us", percentile(&mut late, 0.99)),
     ])
+}
+
+/// One hub, that of this thread, whose own stack waits.
+fn iora(tasks: usize) -> Outcome {
+    let task = |task, sleeps| {
+        let mut late = Vec::with_capacity(sleeps);
+        for sleep in 0..sleeps {
+            let (start, wanted) = (Instant::now(), duration(task, sleep));
+            iora::sleep(wanted);
+            late.push(lateness(start, wanted));
+        }
+        late
+    };
+    measured(tasks, |sleeps| {
+        let jobs: Vec<_> = (0..tasks)
+            .map(|number| iora::spawn(move || task(number, sleeps)))
+            .collect();
+        jobs.into_iter().flat_map(|job| job.get().expect("no panic")).collect()
+    })
 }
 
 /// One thread and the time driver.
