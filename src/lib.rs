@@ -40,8 +40,9 @@ mod time;
 
 #[cfg(not(loom))]
 pub use greenlet::{
-    Builder, Current, Ending, Exit, Generator, Greenlet, HubGone, HubHandle, Hubs, LinkId, Local, Resumed, Scope, ScopedGreenlet, Yielder,
-    current, hubs, joinall, killall, scope, set_default_stack_size, shield, spawn, spawn_later, yield_now,
+    Builder, Current, Ending, Exit, Generator, Greenlet, HubGone, HubHandle, Hubs, LinkId, Local, Resumed, Scope,
+    ScopedGreenlet, Yielder, current, hubs, joinall, killall, scope, set_default_stack_size, shield, spawn,
+    spawn_later, yield_now,
 };
 #[cfg(not(loom))]
 pub use time::{Elapsed, Timeout, sleep, timeout};

@@ -108,7 +108,7 @@ impl Builder {
         self
     }
 
-    /// Spawns it on the calling thread's hub; see [`spawn`](crate::spawn).
+    /// Spawns it on the calling thread's hub; see [`spawn`].
     ///
     /// # Errors
     ///

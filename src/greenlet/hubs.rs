@@ -228,7 +228,7 @@ impl Group {
 
 /// Hubs on threads of their own: see [`hubs`].
 ///
-/// Dropping it ends the hubs: their greenlets are killed as by [`hub::end`](crate::hub::end), what waited in the queue
+/// Dropping it ends the hubs: their greenlets are killed as by [`hub::end`], what waited in the queue
 /// never begins, and the caller is parked until the threads are done.
 pub struct Hubs {
     /// Shared with the threads.

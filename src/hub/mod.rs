@@ -1,6 +1,6 @@
 //! The hub: what runs the greenlets of a thread, parks them and wakes them.
 //!
-//! Other layers see [`park`] (the narrow waist), [`source`] (readiness of descriptors) and [`spawn`]; all else is the
+//! Other layers see `park` (the narrow waist), `source` (readiness of descriptors) and `spawn`; all else is the
 //! hub's own business.
 
 #[cfg(not(loom))]

@@ -102,6 +102,7 @@ pub(super) struct Task {
     /// How many `shield`s it is in: interrupts stay pending meanwhile.
     pub(super) shields: u32,
     /// What is to be raised in it, oldest first. Boxed, because almost no greenlet ever has one.
+    #[expect(clippy::box_collection, reason = "a pointer in each task instead of a deque")]
     pub(super) interrupts: Option<Box<VecDeque<Interrupt>>>,
     /// Storage of the greenlet-local variables, made at their first use.
     pub(super) locals: Option<Box<dyn Any>>,
