@@ -46,8 +46,8 @@ struct Exchange<S, Y, R> {
     returned: RefCell<Option<Result<R, Box<dyn Any + Send>>>>,
     /// The generator is being dropped.
     dropped: Cell<bool>,
-    /// The greenlet that resumed it last: only on its stack, or on the generator's on top of it, may a value be given.
-    resumer: Cell<Option<u64>>,
+    /// Whoever resumed the generator last was unwinding.
+    in_unwind: Cell<bool>,
 }
 
 /// A function that gives values of type `Y` on the way, is sent values of type `S`, and returns an `R`.
@@ -93,7 +93,8 @@ impl<S, Y> Yielder<S, Y> {
     ///
     /// # Panics
     ///
-    /// When called by another greenlet than the one that the generator runs in.
+    /// When called from another stack than the generator's own (that of a greenlet of a scope inside it, or of a generator
+    /// inside it), or by a destructor while the generator unwinds.
     pub fn give(&self, value: Y) -> S {
         (self.give)(value)
     }
@@ -116,7 +117,7 @@ impl<S: 'static, Y: 'static, R: 'static> Generator<S, Y, R> {
             given: RefCell::new(None),
             returned: RefCell::new(None),
             dropped: Cell::new(false),
-            resumer: Cell::new(None),
+            in_unwind: Cell::new(false),
         });
         let inside = exchange.clone();
         let body = Box::new(body);
@@ -124,7 +125,7 @@ impl<S: 'static, Y: 'static, R: 'static> Generator<S, Y, R> {
             let result = catch_unwind(AssertUnwindSafe(|| {
                 let first = inside.take_sent();
                 let yielder = Yielder {
-                    give: Exchange::giver(inside.clone(), suspender),
+                    give: Exchange::giver(inside.clone(), suspender, limit),
                 };
                 body(&yielder, first)
             }));
@@ -183,7 +184,7 @@ impl<S, Y, R> Generator<S, Y, R> {
             return true;
         };
         self.begun = true;
-        self.exchange.resumer.set(spawn::current_id());
+        self.exchange.in_unwind.set(std::thread::panicking());
         let outer = spawn::replace_stack_limit(self.limit);
         let status = coroutine.resume();
         spawn::replace_stack_limit(outer);
@@ -204,12 +205,18 @@ impl<S: 'static, Y: 'static, R: 'static> Exchange<S, Y, R> {
         self.sent.take().expect("a generator is resumed with a value")
     }
 
-    /// The function behind [`Yielder::give`].
-    fn giver(exchange: Rc<Self>, suspender: Suspender) -> Box<dyn Fn(Y) -> S> {
+    /// The function behind [`Yielder::give`]; `limit` tells the generator's stack from others.
+    fn giver(exchange: Rc<Self>, suspender: Suspender, limit: usize) -> Box<dyn Fn(Y) -> S> {
         Box::new(move |value| {
+            // A greenlet of a scope, or a generator inside this one, may have been lent the yielder.
             assert!(
-                exchange.resumer.get() == spawn::current_id(),
-                "iora: a generator's value was given by another greenlet"
+                spawn::is_on_stack(limit),
+                "iora: a generator gives on its own stack only"
+            );
+            // The panic count belongs to the thread: the resumer would seem to be unwinding.
+            assert!(
+                exchange.in_unwind.get() || !std::thread::panicking(),
+                "iora: a generator cannot give while it unwinds"
             );
             exchange.given.replace(Some(value));
             suspender.suspend();

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::exit::{Ending, Exit};
 use super::shared::{Handle, Shared};
-use crate::hub::interrupt::Interrupt;
+use crate::hub::interrupt::{Interrupt, discard};
 use crate::hub::park::Unparker;
 use crate::hub::report;
 use crate::time::deadline;
@@ -161,7 +161,9 @@ impl<T> Greenlet<T> {
             Ok(number) => LinkId(number),
             Err((link, ending)) => {
                 // As for every link: its panic is reported by the panic hook and goes no further.
-                drop(catch_unwind(AssertUnwindSafe(|| link(ending))));
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| link(ending))) {
+                    discard(payload);
+                }
                 LinkId(u64::MAX)
             }
         }

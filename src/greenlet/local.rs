@@ -85,12 +85,15 @@ impl<T: 'static> Local<T> {
         let value = value.unwrap_or_else(|| {
             // Not under the borrow: `init` may use other variables.
             let made: Value = Rc::new((self.init)());
-            with_values(|values| {
-                values.values.insert(number, made.clone());
-                if let Some(inherit) = self.inherit {
+            // `init` may have used this very variable: the value that it made there goes, outside of the borrow.
+            let former = with_values(|values| {
+                let former = values.values.insert(number, made.clone());
+                if let Some(inherit) = self.inherit.filter(|_| former.is_none()) {
                     values.inheritable.push((number, inherit));
                 }
+                former
             });
+            drop(former);
             made
         });
         f(value.downcast_ref().expect("a variable's number is its own"))

@@ -18,7 +18,9 @@
     reason = "the closure and the outcome belong to one side at a time, as the phase says"
 )]
 
+use std::any::Any;
 use std::cell::UnsafeCell;
+use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -26,7 +28,7 @@ use std::time::Instant;
 
 use super::exit::{Ending, Exit};
 use super::local::Inherited;
-use crate::hub::interrupt::Interrupt;
+use crate::hub::interrupt::{Interrupt, discard};
 use crate::hub::park::Unparker;
 use crate::hub::spawn;
 use crate::hub::task::{Info, Job};
@@ -51,7 +53,7 @@ struct Completion {
     /// How it ended, once it has.
     ending: Option<Ending>,
     /// Called in order of addition, each with its number.
-    links: Vec<(u64, Link)>,
+    links: VecDeque<(u64, Link)>,
     /// The number of the next link.
     next_link: u64,
     /// All links that were there have been called: a new one is called by whoever adds it.
@@ -110,7 +112,7 @@ impl<T, F: FnOnce() -> T> Spawned<T, F> {
                     unparker,
                     early: Vec::new(),
                     ending: None,
-                    links: Vec::new(),
+                    links: VecDeque::new(),
                     next_link: 0,
                     links_called: false,
                 }),
@@ -144,11 +146,15 @@ impl<T, F: FnOnce() -> T> Spawned<T, F> {
             }
         }));
         let result = result.unwrap_or_else(|payload| Err(Exit::from_payload(payload)));
-        // The values of local variables end with the greenlet, on its stack, whatever their destructors do.
-        let locals = catch_unwind(AssertUnwindSafe(|| drop(spawn::take_locals())));
-        match locals {
-            Ok(()) => result,
-            Err(payload) => result.and(Err(Exit::from_payload(payload))),
+        match (drop_locals(), result) {
+            (Some(payload), Ok(value)) => {
+                discard(value);
+                Err(Exit::from_payload(payload))
+            }
+            (payload, result) => {
+                discard(payload);
+                result
+            }
         }
     }
 }
@@ -174,7 +180,7 @@ impl<T, F: FnOnce() -> T + Send> Spawned<T, F> {
         // SAFETY: invariant 1: it has not begun, and whoever calls this was to begin it.
         let closure = unsafe { &mut *self.closure.get() };
         let closure = closure.take();
-        drop(catch_unwind(AssertUnwindSafe(|| drop(closure))));
+        discard(closure);
         self.shared.finish(Err(Exit::Abandoned));
     }
 }
@@ -186,12 +192,37 @@ impl<T, F> Spawned<T, F> {
     }
 }
 
+/// How often values of local variables are dropped that were made by the destructors of others.
+const LOCAL_ROUNDS: u32 = 16;
+
+/// Ends the values of local variables, on the greenlet's stack, whatever their destructors do. Returns the payload of the
+/// first that unwound.
+fn drop_locals() -> Option<Box<dyn Any + Send>> {
+    let mut first = None;
+    for _ in 0..LOCAL_ROUNDS {
+        let Some(locals) = spawn::take_locals() else {
+            return first;
+        };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(locals))) {
+            match first {
+                None => first = Some(payload),
+                Some(_) => discard(payload),
+            }
+        }
+    }
+    // Each makes another one: the last is leaked.
+    std::mem::forget(spawn::take_locals());
+    first
+}
+
 impl<T, F: FnOnce() -> T> Job for Spawned<T, F> {
     fn run(&self) {
         let result = self.call();
         // From here on nothing is raised in it any more: its end is told whole.
         spawn::shield(true);
         self.shared.finish(result);
+        // Links, and the destructor of a value that nobody wants, may have used local variables too.
+        discard(drop_locals());
     }
 
     fn info(&self) -> &Info {
@@ -199,7 +230,12 @@ impl<T, F: FnOnce() -> T> Job for Spawned<T, F> {
     }
 
     fn abandon(&self) {
-        self.shared.finish(Err(Exit::Abandoned));
+        // It may have ended already, and be parked in a link: then the outcome is the handle's.
+        if self.shared.ready() {
+            self.shared.call_links(Ending::Abandoned);
+        } else {
+            self.shared.finish(Err(Exit::Abandoned));
+        }
     }
 }
 
@@ -259,27 +295,34 @@ impl<T> Shared<T> {
         {
             // SAFETY: invariant 2: `DETACHED`, so it is still the greenlet's, and nobody will ask for it.
             let outcome = unsafe { &mut *self.outcome.get() };
-            let unwanted = outcome.take();
-            // The destructor is the user's.
-            let dropped = catch_unwind(AssertUnwindSafe(|| drop(unwanted)));
-            drop(dropped.map_err(Exit::from_payload));
+            discard(outcome.take());
         }
-        let mut links = self.completion.with(|view| {
+        let linked = self.completion.with(|view| {
             view.state.ending = Some(ending);
+            view.state.links_called = view.state.links.is_empty();
             view.grant_all(0);
-            std::mem::take(&mut view.state.links)
+            !view.state.links_called
         });
-        loop {
-            for (_, link) in links.drain(..) {
-                // Reported by the panic hook; the other links are called all the same.
-                drop(catch_unwind(AssertUnwindSafe(|| link(ending))));
-            }
-            links = self.completion.with(|view| {
-                view.state.links_called = view.state.links.is_empty();
-                std::mem::take(&mut view.state.links)
-            });
-            if links.is_empty() {
-                break;
+        if linked {
+            self.call_links(ending);
+        }
+    }
+
+    /// Calls the links that there are; from then on new ones are called by whoever adds them. `ending` is what they are
+    /// told if no other is known.
+    fn call_links(&self, ending: Ending) {
+        // One at a time: a link may take back those that come after it.
+        let next = || {
+            self.completion.with(|view| {
+                let next = view.state.links.pop_front();
+                view.state.links_called = next.is_none();
+                next.map(|(_, link)| (link, *view.state.ending.get_or_insert(ending)))
+            })
+        };
+        while let Some((link, ending)) = next() {
+            // Reported by the panic hook; the other links are called all the same.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| link(ending))) {
+                discard(payload);
             }
         }
     }
@@ -348,7 +391,7 @@ impl<T> Shared<T> {
             _ => {
                 let number = view.state.next_link;
                 view.state.next_link += 1;
-                view.state.links.push((number, link));
+                view.state.links.push_back((number, link));
                 Ok(number)
             }
         })
@@ -359,7 +402,7 @@ impl<T> Shared<T> {
         self.completion.with(|view| {
             let links = &mut view.state.links;
             let place = links.iter().position(|(other, _)| *other == number)?;
-            Some(links.remove(place).1)
+            links.remove(place).map(|(_, link)| link)
         })
     }
 }

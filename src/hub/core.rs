@@ -14,12 +14,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::interrupt::Interrupt;
+use super::interrupt::{self, Interrupt};
 use super::poller::Poller;
 use super::remote::Remote;
 use super::sources::SourceState;
@@ -70,8 +69,6 @@ pub(crate) struct Hub {
     pub(super) suspender: Cell<Option<Suspender>>,
     /// What the running greenlet runs, for the overflow report. It lives: its task is in the slab while it runs.
     pub(super) occupant: Cell<Option<*const dyn Job>>,
-    /// Where the guard begins of the stack that the running greenlet is on: its own, or a generator's.
-    pub(super) stack_limit: Cell<usize>,
     /// What is left of the running task's [`BUDGET`].
     pub(super) budget: Cell<u32>,
     /// Greenlets run since the hub last looked at alarms, inbox and descriptors.
@@ -103,7 +100,6 @@ impl Hub {
             running: Cell::new(Some(root)),
             suspender: Cell::new(None),
             occupant: Cell::new(None),
-            stack_limit: Cell::new(0),
             budget: Cell::new(BUDGET),
             ticks: Cell::new(0),
             spin: Spin::new(),
@@ -172,7 +168,7 @@ impl Hub {
         match interrupt {
             None => self.wake_parked(key),
             // The task is gone. What was thrown at it is somebody else's: its destructor may do anything.
-            unheard => drop(catch_unwind(AssertUnwindSafe(|| drop(unheard)))),
+            unheard => interrupt::discard(unheard),
         }
     }
 
@@ -229,10 +225,9 @@ impl Hub {
         }
     }
 
-    /// Who occupies the stack that the thread runs on, if it is a greenlet's. Called by the fault handler: it only reads.
-    pub(super) fn occupant(&self) -> Option<Occupant> {
+    /// Who occupies the stack whose guard begins at `limit`, which the thread runs on, if a greenlet does. Called by the fault handler: it only reads.
+    pub(super) fn occupant(&self, limit: usize) -> Option<Occupant> {
         let job = self.occupant.get()?;
-        let limit = self.stack_limit.get();
         // SAFETY: set while the greenlet has the thread, and cleared when it gives it up; its task owns the job.
         let job = unsafe { &*job };
         let info = job.info();
@@ -249,17 +244,21 @@ impl Hub {
     pub(super) fn abandon_all(&self) {
         deadlock::delist(self.remote);
         let keys: Vec<Key> = self.tasks.borrow().keys().collect();
-        for key in keys {
-            let task = self.tasks.borrow_mut().remove(key);
-            let Some(task) = task else { continue };
+        let tasks: Vec<Task> = {
+            let mut tasks = self.tasks.borrow_mut();
+            keys.into_iter().filter_map(|key| tasks.remove(key)).collect()
+        };
+        // Before anything of the user's runs: a link may spawn, and so make the thread's next hub.
+        let generation = self.tasks.borrow().first_unused_generation().max(
+            // Sources and tasks share the counter: neither kind of key may be honoured by the next hub.
+            self.sources.borrow().first_unused_generation(),
+        );
+        self.remote.close_hub(generation);
+        for task in tasks {
             if let Some(job) = &task.job {
                 job.abandon();
             }
             task.leak();
         }
-        self.remote.close_hub(self.tasks.borrow().first_unused_generation().max(
-            // Sources and tasks share the counter: neither kind of key may be honoured by the next hub.
-            self.sources.borrow().first_unused_generation(),
-        ));
     }
 }

@@ -17,6 +17,9 @@ use crate::collections::slab::{Key, Slab};
 thread_local! {
     /// The thread's hub, from its first spawn to its end.
     static HUB: Cell<Option<NonNull<Hub>>> = const { Cell::new(None) };
+    /// Where the guard begins of the stack that the thread is on, if it is one of ours: a greenlet's or a generator's. Kept
+    /// here and not in the hub, because a generator may run on a thread that has none.
+    static STACK_LIMIT: Cell<usize> = const { Cell::new(0) };
     /// The thread's remote, from its first park or spawn to its end.
     static REMOTE: Cell<Option<&'static Remote>> = const { Cell::new(None) };
     /// Takes leave when the thread ends.
@@ -49,7 +52,9 @@ struct ThreadEnd;
 
 impl Drop for ThreadEnd {
     fn drop(&mut self) {
-        if let Some(hub) = take_hub() {
+        // A link of an abandoned greenlet may spawn, which makes another hub. One that always does is left its last.
+        for _ in 0..16 {
+            let Some(hub) = take_hub() else { break };
             hub.abandon_all();
         }
         if let Some(remote) = REMOTE.take() {
@@ -72,6 +77,18 @@ impl Deref for HubRef {
         // from the bottom of the thread's own stack, when no greenlet of it will run again.
         unsafe { self.0.as_ref() }
     }
+}
+
+/// Where the guard begins of the stack of ours that the thread is on; zero on its own.
+#[inline]
+pub(super) fn stack_limit() -> usize {
+    STACK_LIMIT.get()
+}
+
+/// The thread goes on to a stack whose guard begins at `limit`; returns the former limit.
+#[inline]
+pub(super) fn replace_stack_limit(limit: usize) -> usize {
+    STACK_LIMIT.replace(limit)
 }
 
 /// The calling thread's hub, if it has one.

@@ -5,7 +5,7 @@
 //! them. Each is raised once; a greenlet may catch it and go on.
 
 use std::any::Any;
-use std::panic;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
 /// Something to raise in a greenlet at its next park point.
 pub(crate) enum Interrupt {
@@ -22,6 +22,17 @@ pub(crate) struct KillPayload;
 
 /// Payload of the expired timeout with this number.
 pub(crate) struct TimeoutPayload(pub(crate) u64);
+
+/// Drops something of the user's, whatever its destructor does. A panic of it is reported by the panic hook.
+pub(crate) fn discard<T>(value: T) {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) else {
+        return;
+    };
+    // Even the payload may have a destructor that panics: that is once too often.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(payload);
+    }
+}
 
 impl Interrupt {
     /// Unwinds the running greenlet. The panic hook is not called: nothing went wrong.

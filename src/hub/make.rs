@@ -41,15 +41,18 @@ fn report_crashes() -> io::Result<()> {
         overflow::install()
     })?;
     static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let previous = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if let Some(who) = describe_current() {
-                name_culprit(&who);
-            }
-            previous(info);
-        }));
-    });
+    // A thread that panics (its destructor spawns) may not change the hook: the next hub will.
+    if !std::thread::panicking() {
+        HOOK.call_once(|| {
+            let previous = panic::take_hook();
+            panic::set_hook(Box::new(move |info| {
+                if let Some(who) = describe_current() {
+                    name_culprit(&who);
+                }
+                previous(info);
+            }));
+        });
+    }
     overflow::ensure_alternate_stack()
 }
 
@@ -62,7 +65,7 @@ fn name_culprit(who: &str) {
 /// Who occupies the stack that the calling thread runs on. Called by the fault handler: it only reads.
 fn occupant() -> Option<Occupant> {
     let hub = current::hub()?;
-    hub.occupant()
+    hub.occupant(current::stack_limit())
 }
 
 /// Describes the greenlet that runs now, if one does.

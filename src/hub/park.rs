@@ -9,6 +9,7 @@
 //! * While the thread unwinds nothing may switch, because the panic count belongs to the thread: `park` returns
 //!   [`WakeReason::Refused`] at once, and [`block`] really blocks the thread.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::core::{Alarm, BUDGET, Hub};
@@ -134,6 +135,11 @@ pub(crate) fn block(deadline: Option<Instant>, what: &'static str) -> WakeReason
     }
 }
 
+/// Whether the process has other threads, so that a [`block`] may be ended by one.
+pub(crate) fn has_other_threads() -> bool {
+    crate::sys::process::thread_count() != Some(1)
+}
+
 /// Lets every other ready greenlet run once. On a thread without a hub, lets another thread run.
 #[inline]
 pub(crate) fn yield_now() {
@@ -257,15 +263,15 @@ impl Hub {
     /// Gives up the thread until the task's turn comes; returns the state it was found in. Raises what is pending.
     #[inline]
     fn switch_out(&self, key: Key) -> State {
+        let limit = current::stack_limit();
         if key == self.root {
             self.drive();
         } else {
             let suspender = self.suspender.get().expect("a running greenlet can be suspended");
-            let limit = self.stack_limit.get();
             suspender.suspend();
             self.suspender.set(Some(suspender));
-            self.stack_limit.set(limit);
         }
+        current::replace_stack_limit(limit);
         let mut tasks = self.tasks.borrow_mut();
         let task = tasks.get_mut(key).expect("whoever runs has a task");
         let token = matches!(task.state, State::Yielded { token: true });
@@ -294,14 +300,18 @@ impl Hub {
             return WakeReason::Unparked;
         }
         self.running.set(None);
+        // Whoever is ready stays so, out of sight: the hub does not sleep while somebody is ready.
+        let mut ready = VecDeque::new();
         let reason = loop {
+            ready.append(&mut self.ready.borrow_mut());
             match self.with_task(key, |task| task.state) {
                 Some(State::Parked) => self.wait_for_something(),
                 Some(State::Woken(Reason::TimedOut)) => break WakeReason::TimedOut,
                 _ => break WakeReason::Unparked,
             }
         };
-        self.ready.borrow_mut().retain(|other| *other != key);
+        ready.retain(|other| *other != key);
+        self.ready.replace(ready);
         self.with_task(key, |task| task.state = State::Running { token: false });
         self.running.set(Some(key));
         reason

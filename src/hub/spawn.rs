@@ -12,14 +12,23 @@ use super::{current, make};
 use crate::collections::timers::TimerKey;
 use crate::stack;
 
+/// Makes the calling thread's hub if it has none yet.
+///
+/// # Errors
+///
+/// When the system refuses an epoll set or one of its descriptors.
+pub(crate) fn ensure_hub() -> io::Result<()> {
+    make::hub_or_new().map(|_| ())
+}
+
+/// Whether the calling thread has a hub.
+pub(crate) fn has_hub() -> bool {
+    current::hub().is_some()
+}
+
 /// Whether a greenlet calls, not the own stack of a thread.
 pub(crate) fn in_greenlet() -> bool {
     current::hub().is_some_and(|hub| hub.running.get().is_some_and(|key| key != hub.root))
-}
-
-/// The number of the greenlet that calls; `None` on a thread's own stack.
-pub(crate) fn current_id() -> Option<u64> {
-    with_current(|task| task.job.as_ref().map(|job| job.info().id)).flatten()
 }
 
 /// Takes an unstarted greenlet into the calling thread's hub: ready now, or at `start`.
@@ -102,10 +111,15 @@ pub(crate) fn take_interrupt() -> Option<Interrupt> {
     with_current(|task| task.take_interrupt()).flatten()
 }
 
-/// The greenlet that runs goes on to a stack whose guard begins at `limit` (a generator's); returns the former limit,
-/// to be given back when it returns from there.
+/// Whoever runs goes on to a stack whose guard begins at `limit` (a generator's); returns the former limit, to be given
+/// back when it returns from there.
 pub(crate) fn replace_stack_limit(limit: usize) -> usize {
-    current::hub().map_or(0, |hub| hub.stack_limit.replace(limit))
+    current::replace_stack_limit(limit)
+}
+
+/// Whether whoever runs is on the stack whose guard begins at `limit`.
+pub(crate) fn is_on_stack(limit: usize) -> bool {
+    current::stack_limit() == limit
 }
 
 /// Whether the running greenlet has something pending that will be raised at its next park point.
@@ -146,13 +160,20 @@ pub(crate) fn set_timeout(at: Instant, number: u64) -> io::Result<SetTimeout> {
     let hub = make::hub_or_new()?;
     let owner = Unparker::current();
     let alarm = hub.expire_at(at, owner.key(), number);
-    Ok(SetTimeout { owner, number, alarm })
+    Ok(SetTimeout {
+        owner,
+        epoch: hub.epoch,
+        number,
+        alarm,
+    })
 }
 
 /// A timeout that may be pending in its greenlet.
 pub(crate) struct SetTimeout {
     /// In whom it is raised.
     owner: Unparker,
+    /// Which of the thread's hubs has the alarm: another one's timers bear the same keys.
+    epoch: u64,
     /// Names it.
     number: u64,
     /// The alarm that expires it.
@@ -162,7 +183,9 @@ pub(crate) struct SetTimeout {
 impl SetTimeout {
     /// Takes it back, also when it has expired but was not raised yet.
     pub(crate) fn cancel(self) {
-        let Some(hub) = self.owner.local_hub() else { return };
+        let Some(hub) = self.owner.local_hub().filter(|hub| hub.epoch == self.epoch) else {
+            return;
+        };
         hub.alarms.borrow_mut().cancel(self.alarm);
         hub.with_task(self.owner.key(), |task| task.forget_timeout(self.number));
     }
@@ -189,6 +212,11 @@ pub(crate) fn with_info<R>(f: impl FnOnce(&Info, Unparker) -> R) -> Option<R> {
     let job = with_current(|task| task.job.clone()).flatten()?;
     let key = hub.running.get()?;
     Some(f(job.info(), Unparker::of(&hub, key)))
+}
+
+/// A line for each greenlet of the calling thread's hub.
+pub(crate) fn describe_all() -> String {
+    current::hub().map_or_else(String::new, |hub| hub.describe())
 }
 
 /// Calls `f` with the record of whoever runs. `f` must neither switch nor call back.

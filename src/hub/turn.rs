@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::core::{Alarm, BUDGET, Hub};
+use super::interrupt::{self, Interrupt};
 use super::poller::Readiness;
 use super::remote::Message;
 use super::task::{Body, Job, Reason, State};
@@ -81,7 +82,12 @@ impl Hub {
                 let last = tasks.len() == 1;
                 drop(tasks);
                 drop(coroutine);
-                drop(task);
+                if let Some(mut task) = task {
+                    // What was thrown at it and never raised.
+                    if let Some(interrupts) = task.interrupts.take() {
+                        interrupt::discard(interrupts);
+                    }
+                }
                 if last && self.ending.get() {
                     self.wake(self.root, Reason::Unparked);
                 }
@@ -96,7 +102,7 @@ impl Hub {
             return None;
         };
         self.with_task(key, |task| task.state = State::Running { token: false });
-        self.stack_limit.set(stack.limit().get());
+        current::replace_stack_limit(stack.limit().get());
         Some(Coroutine::new(stack, move |suspender| {
             if let Some(hub) = current::hub() {
                 hub.suspender.set(Some(suspender));
@@ -216,7 +222,7 @@ impl Hub {
                     self.wake(key, Reason::TimedOut);
                 }
                 Some(Alarm::Expire(key, number)) => {
-                    self.interrupt(key, super::interrupt::Interrupt::Timeout(number));
+                    self.interrupt(key, Interrupt::Timeout(number));
                 }
             }
         }
