@@ -9,6 +9,8 @@ if [ $# -gt 0 ]; then
     tests cargo test --locked --no-fail-fast "$@"
 else
     tests cargo test --locked --no-fail-fast
-    tests cargo test --locked --no-fail-fast --release --lib --bins --tests --examples
+    # Some tests run the examples, which `--tests` does not build.
+    tests cargo build --locked --release --examples
+    tests cargo test --locked --no-fail-fast --release --lib --tests
 fi
 finish
