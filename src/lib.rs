@@ -23,6 +23,8 @@ pub mod fuzzing;
 mod greenlet;
 pub mod hub;
 #[cfg(not(loom))]
+pub mod io;
+#[cfg(not(loom))]
 pub mod net;
 pub(crate) mod primitive;
 pub mod queue;

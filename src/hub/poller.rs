@@ -39,6 +39,8 @@ pub(super) struct Readiness {
     pub(super) read_closed: bool,
     /// No write will block ever again.
     pub(super) write_closed: bool,
+    /// There is a mark of urgent data in the stream, at which a read stops though there is more.
+    pub(super) urgent: bool,
 }
 
 /// The epoll set of one hub.
@@ -84,12 +86,20 @@ impl Poller {
     }
 
     /// Adds a descriptor. Its present readiness comes as an event of the next poll.
+    ///
+    /// The kernel may know it still: it keeps an entry for a number as long as what it then stood for is open, by a
+    /// duplicate say. The entry is made anew then.
     pub(super) fn register(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        self.poll.registry().register(
-            &mut SourceFd(&fd.as_raw_fd()),
-            Token(token as usize),
-            Interest::READABLE | Interest::WRITABLE,
-        )
+        let fd = fd.as_raw_fd();
+        let token = Token(token as usize);
+        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
+        let registry = self.poll.registry();
+        match registry.register(&mut SourceFd(&fd), token, interest) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                registry.reregister(&mut SourceFd(&fd), token, interest)
+            }
+            result => result,
+        }
     }
 
     /// Takes a descriptor out: needed while a duplicate of it may be alive.
@@ -147,6 +157,7 @@ impl Poller {
                             writable: event.is_writable() || write_closed,
                             read_closed,
                             write_closed,
+                            urgent: event.is_priority(),
                         },
                     );
                 }

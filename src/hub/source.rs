@@ -2,8 +2,12 @@
 //!
 //! A source is registered once, edge-triggered, when an operation on it first would block. From then on its readiness is
 //! cached here: an event sets it, and whoever finds the descriptor drained clears it. Because events come at edges, a
-//! cleared direction becomes ready again only by an event, and the kernel sends one whenever something changes. What is
-//! *closed* (end of stream, error) never blocks again and is never cleared.
+//! cleared direction becomes ready again only by an event, and the kernel sends one whenever something changes. Events
+//! are taken by the thread that clears, so one that is older than what cleared cannot undo it, and none gets lost.
+//!
+//! There are two proofs that a descriptor drained. A *short* read or write saves the call that would fail; but a stream
+//! that has ended, or has a mark of urgent data in it, comes up short and is ready still: events say so, and then this
+//! proof does not count. An operation that *would block* is beyond doubt.
 //!
 //! Readers and writers wait separately. Several waiters of one direction stand in a queue; an event wakes the first,
 //! and each wakes the next when it leaves and the direction is still ready.
@@ -18,7 +22,7 @@ use super::park::{self, Unparker, WakeReason};
 use super::poller::Readiness;
 use super::remote::{Message, Remote};
 pub(crate) use super::sources::Direction;
-use super::sources::SourceState;
+use super::sources::{Half, SourceState};
 use super::task::Reason;
 use crate::collections::slab::Key;
 use crate::sys::{poll, process};
@@ -88,34 +92,48 @@ impl Registration {
         })
     }
 
-    /// Whether the registration is with the calling thread's hub.
-    #[inline]
-    pub(crate) fn is_local(&self) -> bool {
-        current::hub().is_some_and(|hub| std::ptr::eq(hub.remote, self.remote) && hub.has_source(self.key))
+    /// Whether it was with a hub that the calling thread had before the present one.
+    pub(crate) fn is_stale(&self) -> bool {
+        let mine = current::hub().filter(|hub| std::ptr::eq(hub.remote, self.remote));
+        mine.is_some_and(|hub| !hub.sources.borrow().contains(self.key))
     }
 
     /// Whether an operation should be tried before waiting: the direction may be ready, and nobody stands in line.
+    /// `None` when the registration is not (or no longer) with the calling thread's hub.
     #[inline]
-    pub(crate) fn may_try(&self, direction: Direction) -> bool {
-        let Some(hub) = current::hub() else { return true };
+    pub(crate) fn may_try(&self, direction: Direction) -> Option<bool> {
+        let hub = current::hub().filter(|hub| std::ptr::eq(hub.remote, self.remote))?;
         let mut sources = hub.sources.borrow_mut();
-        match sources.get_mut(self.key) {
-            Some(state) => {
-                let ended = state.ended;
-                let half = state.half(direction);
-                ended || half.closed || (half.ready && half.waiters.is_empty())
-            }
-            None => true,
-        }
+        let state = sources.get_mut(self.key)?;
+        let ended = state.ended;
+        let half = state.half(direction);
+        Some(ended || half.closed || (half.ready && half.waiters.is_empty()))
     }
 
-    /// The descriptor was found drained (or full): waits until the next event.
+    /// The result of an operation proves that there was no more to be had: the next waits for an event first.
     #[inline]
-    pub(crate) fn clear(&self, direction: Direction) {
+    pub(crate) fn drained(&self, direction: Direction) {
+        self.with_half(direction, |half| half.ready = half.closed || half.urgent);
+    }
+
+    /// An operation would have blocked: the next waits for an event first.
+    #[inline]
+    pub(crate) fn blocked(&self, direction: Direction) {
+        self.with_half(direction, |half| {
+            half.ready = false;
+            half.closed = false;
+        });
+    }
+
+    /// Calls `f` with one direction of the source, if it is registered with the calling thread's hub.
+    #[inline]
+    fn with_half(&self, direction: Direction, f: impl FnOnce(&mut Half)) {
         let Some(hub) = current::hub() else { return };
+        if !std::ptr::eq(hub.remote, self.remote) {
+            return;
+        }
         if let Some(state) = hub.sources.borrow_mut().get_mut(self.key) {
-            let half = state.half(direction);
-            half.ready = half.closed;
+            f(state.half(direction));
         }
     }
 
@@ -209,12 +227,6 @@ impl Drop for Turn {
 }
 
 impl Hub {
-    /// Whether the source is (still) registered here.
-    #[inline]
-    fn has_source(&self, key: Key) -> bool {
-        self.sources.borrow().contains(key)
-    }
-
     /// An event of the poller.
     pub(super) fn source_ready(&self, key: Key, readiness: Readiness) {
         let (reader, writer) = {
@@ -223,6 +235,7 @@ impl Hub {
             let Some(state) = sources.get_mut(key) else { return };
             state.read.ready |= readiness.readable;
             state.read.closed |= readiness.read_closed;
+            state.read.urgent |= readiness.urgent;
             state.write.ready |= readiness.writable;
             state.write.closed |= readiness.write_closed;
             (

@@ -18,8 +18,11 @@ pub(crate) enum Direction {
 pub(super) struct Half {
     /// An operation may succeed: try before waiting.
     pub(super) ready: bool,
-    /// No operation will block ever again.
+    /// By the last event no operation will block ever again. An operation that blocks all the same proves it wrong:
+    /// errors of a datagram socket pass.
     pub(super) closed: bool,
+    /// A read may stop short of what is there: only one that would block proves that the descriptor drained.
+    pub(super) urgent: bool,
     /// Who waits, first come first served.
     pub(super) waiters: VecDeque<Key>,
 }

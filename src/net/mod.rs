@@ -1,8 +1,18 @@
 //! Sockets that park the greenlet instead of the thread, and the names of hosts.
 
+mod delegate;
+mod internet;
 mod lookup;
+mod pause;
+mod socket;
+mod tcp_listener;
+mod tcp_stream;
 mod to_socket_addrs;
+mod udp;
 
 pub use crate::dns::{AddrInfo, Family, Hints, SocketType};
 pub use lookup::{getaddrinfo, gethostbyname, lookup_host};
+pub use tcp_listener::{Incoming, TcpListener};
+pub use tcp_stream::TcpStream;
 pub use to_socket_addrs::ToSocketAddrs;
+pub use udp::UdpSocket;

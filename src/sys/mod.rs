@@ -4,12 +4,15 @@ pub(crate) mod alternate_stack;
 #[cfg(test)]
 pub(crate) mod child;
 pub(crate) mod connect;
+pub(crate) mod descriptor;
 pub(crate) mod errno;
 pub(crate) mod fault;
 pub(crate) mod guard;
 pub(crate) mod map;
+pub(crate) mod mmsg;
 pub(crate) mod poll;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod report;
+pub(crate) mod socket;
 pub(crate) mod timer_fd;

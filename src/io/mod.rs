@@ -1,0 +1,6 @@
+//! Descriptors whose calls park the greenlet instead of the thread.
+
+mod source;
+
+pub use source::Source;
+pub(crate) use source::{Limit, Wait};
