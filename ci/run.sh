@@ -88,7 +88,7 @@ run_leg() {
 print_reasons() {
     local leg
     for leg in "${LEGS[@]}"; do
-        grep -hE '^check (SKIPPED|FAILED): |^test .* (FAILED|ignored)' "$TARGET_DIR/ci/$leg.log" | sed "s/^/$leg: /" || true
+        grep -hE '^check (SKIPPED|FAILED): |^test .* \.\.\. (FAILED|ignored)' "$TARGET_DIR/ci/$leg.log" | sed "s/^/$leg: /" || true
     done
 }
 
