@@ -39,6 +39,8 @@ pub(crate) mod sys;
 pub mod threadpool;
 #[cfg(not(loom))]
 mod time;
+#[cfg(not(loom))]
+mod wait;
 
 #[cfg(not(loom))]
 pub use greenlet::{
@@ -48,3 +50,5 @@ pub use greenlet::{
 };
 #[cfg(not(loom))]
 pub use time::{Elapsed, Timeout, sleep, timeout};
+#[cfg(not(loom))]
+pub use wait::{IWait, JoinError, Waitable, iwait, joinall_count, joinall_or_raise, wait, wait_count};

@@ -147,6 +147,11 @@ impl<T, const N: usize> Lines<T, N> {
         self.ends[line].first == NONE
     }
 
+    /// Whether no place is taken.
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.taken == 0
+    }
+
     /// How many stand in this line; counts them.
     #[cfg(test)]
     pub(crate) fn len(&self, line: usize) -> usize {

@@ -16,6 +16,7 @@ use super::shared::{Handle, Shared};
 use crate::hub::interrupt::{Interrupt, discard};
 use crate::hub::park::Unparker;
 use crate::hub::report;
+use crate::sync::wait_queue::observer::{Observation, Observer};
 use crate::time::deadline;
 
 /// A greenlet that was spawned: the means to wait for it, to take its value, to kill it.
@@ -39,7 +40,7 @@ pub struct Greenlet<T> {
 // atomics, locks and the outcome, which is a `T` or an `Exit`, both of which may be sent.
 unsafe impl<T: Send> Send for Greenlet<T> {}
 
-// SAFETY: as above; through a shared handle only `&T` can be reached, and the panic's payload by nobody.
+// SAFETY: as above; through a shared handle only `&T` can be reached, and of a panic's payload only the text, if it is one.
 unsafe impl<T: Send + Sync> Sync for Greenlet<T> {}
 
 /// Names a link of a greenlet, so that it can be taken back.
@@ -113,6 +114,16 @@ impl<T> Greenlet<T> {
     /// How the greenlet ended, once it has.
     pub fn ending(&self) -> Option<Ending> {
         self.shared().ending()
+    }
+
+    /// The message of the panic that the greenlet ended with, if it did and the message is a text.
+    pub fn panic_message(&self) -> Option<&str> {
+        self.shared().panic_message()
+    }
+
+    /// Has `observer` told when the greenlet has ended.
+    pub(crate) fn observe(&self, observer: Observer) -> Observation<'_> {
+        self.shared().observe(observer)
     }
 
     /// Kills the greenlet and parks the caller until it has ended.

@@ -32,6 +32,7 @@ use crate::hub::interrupt::{Interrupt, discard};
 use crate::hub::park::Unparker;
 use crate::hub::spawn;
 use crate::hub::task::{Info, Job};
+use crate::sync::wait_queue::observer::{Observation, Observer};
 use crate::sync::wait_queue::{Handover, View, WaitQueue, Waited};
 
 /// The greenlet has not ended, and its handle is there.
@@ -301,6 +302,7 @@ impl<T> Shared<T> {
             view.state.ending = Some(ending);
             view.state.links_called = view.state.links.is_empty();
             view.grant_all(0);
+            view.tell_all();
             !view.state.links_called
         });
         if linked {
@@ -339,6 +341,11 @@ impl<T> Shared<T> {
         matches!(waited, Waited::AtOnce(()) | Waited::Granted(()))
     }
 
+    /// Has `observer` told when the greenlet has ended.
+    pub(super) fn observe(&self, observer: Observer) -> Observation<'_> {
+        self.completion.observe(observer, |view| view.state.ending.is_some())
+    }
+
     /// The value, once the greenlet has returned it.
     pub(super) fn value(&self) -> Option<&T> {
         if !self.ready() {
@@ -347,6 +354,16 @@ impl<T> Shared<T> {
         // SAFETY: invariant 2: `DONE`, so the outcome is the handle's, who lends it for as long as it is borrowed.
         let outcome = unsafe { &*self.outcome.get() };
         outcome.as_ref().and_then(|result| result.as_ref().ok())
+    }
+
+    /// The message of the panic that it ended with, if it had one.
+    pub(super) fn panic_message(&self) -> Option<&str> {
+        if !self.ready() {
+            return None;
+        }
+        // SAFETY: as in `value`.
+        let outcome = unsafe { &*self.outcome.get() };
+        outcome.as_ref()?.as_ref().err()?.panic_message()
     }
 
     /// How it ended, once it has.

@@ -3,6 +3,7 @@
 //! The value is in a `OnceLock`, so it is read without a lock and by reference; it is set under the queue's lock, together
 //! with the grants to all who wait.
 
+use super::wait_queue::observer::{Observation, Observer};
 use super::wait_queue::{Broadcast, WaitQueue, Waited, deadline_after, refused};
 use crate::hub::park;
 use std::fmt;
@@ -56,6 +57,7 @@ impl<T> AsyncResult<T> {
         self.shared.queue.with(|view| {
             self.shared.value.set(value)?;
             view.grant_all(0);
+            view.tell_all();
             Ok(())
         })
     }
@@ -124,6 +126,11 @@ impl<T> AsyncResult<T> {
     /// The value itself, if it is there and this is the last handle.
     pub fn into_inner(self) -> Option<T> {
         Arc::into_inner(self.shared)?.value.into_inner()
+    }
+
+    /// Has `observer` told when the value is there.
+    pub(crate) fn observe(&self, observer: Observer) -> Observation<'_> {
+        self.shared.queue.observe(observer, |_| self.ready())
     }
 
     /// Waits for the value; `None` if the deadline passed or the wait was refused.

@@ -3,6 +3,7 @@
 //! The flag is an atomic, so that looking at a set event costs one load. It is set under the queue's lock, together with the
 //! grants to all who wait: whoever found it clear under that lock stands in line before the next `set` looks.
 
+use super::wait_queue::observer::{Observation, Observer};
 use super::wait_queue::{Broadcast, WaitQueue, Waited, deadline_after, refused};
 use crate::hub::park;
 use crate::primitive::{
@@ -47,6 +48,7 @@ impl Event {
         self.queue.with(|view| {
             self.set.store(true, Ordering::Release);
             view.grant_all(0);
+            view.tell_all();
         });
     }
 
@@ -81,6 +83,11 @@ impl Event {
         // Looked at first, so that a set event costs no look at the clock.
         let deadline = if self.is_set() { None } else { deadline_after(timeout) };
         matches!(self.wait_until(deadline), Waited::AtOnce(()) | Waited::Granted(()))
+    }
+
+    /// Has `observer` told when the flag is set.
+    pub(crate) fn observe(&self, observer: Observer) -> Observation<'_> {
+        self.queue.observe(observer, |_| self.is_set())
     }
 
     /// Waits for the flag.

@@ -8,6 +8,7 @@
 //! be switched then: waits with a timeout say at once that it passed, the others panic (so the process aborts), except
 //! [`Mutex::lock`], which blocks the thread if another thread holds the lock.
 
+pub(crate) mod arrivals;
 mod async_result;
 mod condvar;
 mod event;

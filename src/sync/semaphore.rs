@@ -3,6 +3,7 @@
 //! A permit that is released while somebody waits goes to the first in line and never shows in the count: the count is
 //! above zero only when nobody waits. So no newcomer gets past a waiter.
 
+use super::wait_queue::observer::{Observation, Observer};
 use super::wait_queue::{Handover, View, WaitQueue, Waited, deadline_after, refused};
 use crate::hub::park;
 use crate::primitive::const_unless_loom;
@@ -38,6 +39,7 @@ impl Permits {
     fn release(view: &mut View<'_, Permits>) {
         if view.grant(0).is_none() {
             view.state.0 = view.state.0.saturating_add(1);
+            view.tell_all();
         }
     }
 
@@ -127,6 +129,11 @@ impl Semaphore {
     /// Parks the greenlet until a permit is its own or the time is over.
     pub fn hold_timeout(&self, timeout: Duration) -> Option<Permit<'_>> {
         self.acquire_timeout(timeout).then(|| Permit { semaphore: self })
+    }
+
+    /// Has `observer` told when there is a permit that nobody holds or has been promised.
+    pub(crate) fn observe(&self, observer: Observer) -> Observation<'_> {
+        self.queue.observe(observer, |view| view.state.0 > 0)
     }
 
     /// Waits for a permit.

@@ -14,9 +14,14 @@
 //! 4. *Cancel-safe*: a waiter may time out or be unwound by a kill at any moment. Its guard takes it out of the line; if a grant
 //!    had reached it already, a time-out turns into success, and an unwind hands the grant to [`Handover::take_back`].
 //! 5. *Nothing is woken, dropped or called back under the lock*: those to wake are collected and woken after it.
+//! 6. *Observers* stand beside the lines: they are told that there is something ([`View::tell_all`]), once, and are granted
+//!    nothing. The check and the registration are one section, as in 1.
 //!
 //! The lock is never held across a park, so waiting for it is as short as the sections here.
 
+pub(crate) mod observer;
+
+use self::observer::{Observation, Observed, Observer, Observers};
 use crate::collections::lines::{Lines, Place};
 use crate::hub::park::{self, Unparker, WakeReason};
 use crate::primitive::{ShortGuard, ShortLock, const_unless_loom};
@@ -57,6 +62,8 @@ struct Inner<S: Handover<N>, const N: usize> {
     state: S,
     /// Who waits. Those out of line have been granted something.
     lines: Lines<Waiter<S::Ticket>, N>,
+    /// Who is only told.
+    observers: Observers,
 }
 
 /// The state of a primitive and `N` lines of greenlets and threads that wait for it to change.
@@ -71,6 +78,8 @@ pub(crate) struct View<'a, S: Handover<N>, const N: usize = 1> {
     pub(crate) state: &'a mut S,
     /// Who waits.
     lines: &'a mut Lines<Waiter<S::Ticket>, N>,
+    /// Who is only told.
+    observers: &'a mut Observers,
     /// Whom to wake after unlocking.
     wakes: &'a mut Wakes,
 }
@@ -93,7 +102,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
     const_unless_loom! {
         /// Nobody waits yet.
         pub(crate) const fn new(state: S) -> WaitQueue<S, N> {
-            WaitQueue { inner: ShortLock::new(Inner { state, lines: Lines::new() }) }
+            WaitQueue { inner: ShortLock::new(Inner { state, lines: Lines::new(), observers: Observers::new() }) }
         }
     }
 
@@ -165,6 +174,25 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
         }
     }
 
+    /// Has `observer` told once: now, if `ready` says of the state that there is something, else at the next
+    /// [`View::tell_all`].
+    pub(crate) fn observe(
+        &self,
+        observer: Observer,
+        ready: impl FnOnce(&mut View<'_, S, N>) -> bool,
+    ) -> Observation<'_> {
+        let mut wakes = Wakes::default();
+        let mut inner = self.lock();
+        if !ready(&mut View::new(&mut inner, &mut wakes)) {
+            let place = inner.observers.add(observer);
+            return Observation::at(self, place);
+        }
+        drop(inner);
+        wakes.wake();
+        observer.tell();
+        Observation::over()
+    }
+
     /// The lock. No foreign code runs under it, so a panic there is a bug of ours and leaves the state whole.
     #[inline]
     fn lock(&self) -> ShortGuard<'_, Inner<S, N>> {
@@ -179,6 +207,7 @@ impl<'a, S: Handover<N>, const N: usize> View<'a, S, N> {
         View {
             state: &mut inner.state,
             lines: &mut inner.lines,
+            observers: &mut inner.observers,
             wakes,
         }
     }
@@ -198,16 +227,37 @@ impl<'a, S: Handover<N>, const N: usize> View<'a, S, N> {
         while self.grant(line).is_some() {}
     }
 
+    /// Tells all who observe; each is told once.
+    #[inline]
+    pub(crate) fn tell_all(&mut self) {
+        while let Some(observer) = self.observers.next() {
+            self.wakes.more.push(Wake::Tell(observer));
+        }
+    }
+
     /// Whether nobody stands in `line`.
     #[inline]
     pub(crate) fn nobody_in(&self, line: usize) -> bool {
         self.lines.is_empty(line)
     }
 
+    /// How many observe; counts them.
+    #[cfg(test)]
+    pub(crate) fn count_observers(&self) -> usize {
+        self.observers.count()
+    }
+
     /// How many stand in `line`; counts them.
     #[cfg(test)]
     pub(crate) fn count_in(&self, line: usize) -> usize {
         self.lines.len(line)
+    }
+}
+
+impl<S: Handover<N>, const N: usize> Observed for WaitQueue<S, N> {
+    fn forget(&self, place: Place) {
+        let removed = self.lock().observers.remove(place);
+        drop(removed);
     }
 }
 
@@ -288,10 +338,18 @@ impl<S: Handover<N>, const N: usize> Drop for Waiting<'_, S, N> {
 /// Those to wake after unlocking: seldom more than one, which then needs no allocation.
 #[derive(Default)]
 struct Wakes {
-    /// The first one added.
+    /// The first one added who waits.
     first: Option<Unparker>,
     /// The others.
-    more: Vec<Unparker>,
+    more: Vec<Wake>,
+}
+
+/// Somebody to wake.
+enum Wake {
+    /// Who waits.
+    Unpark(Unparker),
+    /// Who is only told.
+    Tell(Observer),
 }
 
 impl Wakes {
@@ -300,7 +358,7 @@ impl Wakes {
     fn add(&mut self, unparker: Unparker) {
         match self.first {
             None => self.first = Some(unparker),
-            Some(_) => self.more.push(unparker),
+            Some(_) => self.more.push(Wake::Unpark(unparker)),
         }
     }
 
@@ -309,8 +367,11 @@ impl Wakes {
     fn wake(self) {
         if let Some(first) = self.first {
             first.unpark();
-            for unparker in &self.more {
-                unparker.unpark();
+        }
+        for wake in self.more {
+            match wake {
+                Wake::Unpark(unparker) => unparker.unpark(),
+                Wake::Tell(observer) => observer.tell(),
             }
         }
     }

@@ -29,6 +29,7 @@ const LAYERS: &[&[&str]] = &[
     &["time"],
     &["greenlet"],
     &["sync"],
+    &["wait"],
     &["queue"],
     &["pool", "threadpool"],
     &["io"],
