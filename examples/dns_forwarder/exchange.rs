@@ -186,7 +186,10 @@ impl Socket {
                 Ok(length) => self.hand_over(&buffer[..length]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Nobody listens there: whoever waits need not wait longer. The next datagram may fare better.
-                Err(error) => self.give_up(error.kind()),
+                Err(error) => {
+                    self.give_up(error.kind());
+                    iora::yield_now();
+                }
             }
         }
     }

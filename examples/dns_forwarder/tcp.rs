@@ -177,7 +177,8 @@ fn converse(forwarder: &Rc<Forwarder>, stream: TcpStream) -> io::Result<()> {
             connection.write(&out)?;
             out.clear();
         }
-        if forwarder.shared.work.is_to_end() {
+        // A full chunk is seldom all that the client has sent before the end.
+        if forwarder.shared.work.is_to_end() && count < CHUNK {
             return Ok(());
         }
     }
