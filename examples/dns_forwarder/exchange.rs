@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use iora::Greenlet;
-use iora::sync::AsyncResult;
+use iora::queue::Queue;
 
 use crate::net::{TcpStream, UdpSocket};
 use crate::upstream_query::{self, Match, UpstreamQuery};
@@ -74,12 +74,50 @@ struct Socket {
     receiver: RefCell<Option<Greenlet<()>>>,
 }
 
+/// What came of a query, or that nothing will.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    /// Which upstream was asked.
+    pub(crate) upstream: usize,
+    /// What it was asked.
+    pub(crate) query: Rc<UpstreamQuery>,
+    /// When it was asked.
+    pub(crate) sent: Instant,
+    /// The answer, or why there is none.
+    pub(crate) outcome: Result<Vec<u8>, NoAnswer>,
+}
+
+/// Where the letters come in for whoever has asked.
+pub(crate) type Inbox = Rc<Queue<Letter>>;
+
 /// One query that waits for its answer.
 struct Waiter {
-    /// What was sent.
+    /// Which upstream was asked.
+    upstream: usize,
+    /// What it was asked.
     query: Rc<UpstreamQuery>,
-    /// The answer, or why there is none.
-    outcome: AsyncResult<Result<Vec<u8>, NoAnswer>>,
+    /// When it was asked.
+    sent: Instant,
+    /// Where the answer is to go.
+    inbox: Inbox,
+    /// It has gone there: whatever else comes is dropped.
+    done: Cell<bool>,
+}
+
+impl Waiter {
+    /// Sends the letter, if it is the first.
+    fn deliver(&self, outcome: Result<Vec<u8>, NoAnswer>) {
+        if !self.done.replace(true) {
+            let (upstream, query, sent) = (self.upstream, Rc::clone(&self.query), self.sent);
+            // The inbox has no bound and is never closed.
+            let _ = self.inbox.put(Letter {
+                upstream,
+                query,
+                sent,
+                outcome,
+            });
+        }
+    }
 }
 
 impl Sockets {
@@ -97,32 +135,25 @@ impl Sockets {
         }
     }
 
-    /// Asks over UDP. Parks until the answer is there, or the time is over.
-    pub(crate) fn ask(
-        &self,
-        upstream: usize,
-        query: &Rc<UpstreamQuery>,
-        longest: Duration,
-    ) -> Result<Vec<u8>, NoAnswer> {
+    /// Asks over UDP. The answer comes to the inbox, for as long as what is returned is kept.
+    pub(crate) fn send(&self, upstream: usize, query: Rc<UpstreamQuery>, inbox: &Inbox) -> Result<Sent, NoAnswer> {
         let socket = self
             .socket(upstream)
             .map_err(|error| NoAnswer::Unreachable(error.kind()))?;
-        let outcome = AsyncResult::new();
-        let registered = Registered::new(
-            &socket,
-            Waiter {
-                query: Rc::clone(query),
-                outcome: outcome.clone(),
-            },
-        );
-        let message = query.message(registered.id);
-        socket
+        let (inbox, done) = (Rc::clone(inbox), Cell::new(false));
+        let waiter = Waiter {
+            upstream,
+            query: Rc::clone(&query),
+            sent: Instant::now(),
+            inbox,
+            done,
+        };
+        let sent = Sent::register(socket, waiter);
+        sent.socket
             .socket
-            .send(&message)
+            .send(&query.message(sent.id))
             .map_err(|error| NoAnswer::Unreachable(error.kind()))?;
-        outcome.wait_timeout(longest);
-        drop(registered);
-        outcome.into_inner().unwrap_or(Err(NoAnswer::TimedOut))
+        Ok(sent)
     }
 
     /// Asks over TCP, on a connection of its own. Parks until the answer is there, or the time is over.
@@ -201,19 +232,17 @@ impl Socket {
         };
         let waiting = self.waiting.borrow();
         let Some(waiter) = waiting.get(&id) else { return };
-        let outcome = match waiter.query.matches(answer) {
-            Match::Yes => Ok(answer.to_vec()),
-            Match::OtherCase => Err(NoAnswer::OtherCase),
-            Match::No => return,
-        };
-        // The first that fits counts; the waiter may not have run since.
-        let _ = waiter.outcome.set(outcome);
+        match waiter.query.matches(answer) {
+            Match::Yes => waiter.deliver(Ok(answer.to_vec())),
+            Match::OtherCase => waiter.deliver(Err(NoAnswer::OtherCase)),
+            Match::No => {}
+        }
     }
 
     /// Tells all who wait that they wait in vain.
     fn give_up(&self, kind: io::ErrorKind) {
         for waiter in self.waiting.borrow().values() {
-            let _ = waiter.outcome.set(Err(NoAnswer::Unreachable(kind)));
+            waiter.deliver(Err(NoAnswer::Unreachable(kind)));
         }
     }
 
@@ -228,17 +257,17 @@ impl Socket {
     }
 }
 
-/// A waiter in its socket's table; it is taken out on drop.
-struct Registered<'a> {
+/// A query that was sent; when this is dropped, nobody waits for its answer any more.
+pub(crate) struct Sent {
     /// The socket.
-    socket: &'a Socket,
+    socket: Rc<Socket>,
     /// The id under which it waits.
     id: u16,
 }
 
-impl<'a> Registered<'a> {
+impl Sent {
     /// Enters a waiter under an id that nobody can foresee.
-    fn new(socket: &'a Socket, waiter: Waiter) -> Registered<'a> {
+    fn register(socket: Rc<Socket>, waiter: Waiter) -> Sent {
         let mut waiting = socket.waiting.borrow_mut();
         // At most some thousands wait: a free one of 65,536 is soon found.
         let id = loop {
@@ -248,11 +277,12 @@ impl<'a> Registered<'a> {
             }
         };
         waiting.insert(id, waiter);
-        Registered { socket, id }
+        drop(waiting);
+        Sent { socket, id }
     }
 }
 
-impl Drop for Registered<'_> {
+impl Drop for Sent {
     fn drop(&mut self) {
         self.socket.waiting.borrow_mut().remove(&self.id);
         self.socket.end_if_done();

@@ -9,7 +9,8 @@
 //!                            forwarder               from a message to its answer
 //!                              question, cache, stored, edns, local_names      what needs no waiting: pure code
 //!                              in_flight             equal questions wait together
-//!                              exchange, upstream_query, answer, upstreams     one query to one upstream, and back
+//!                              resolver              one question to the upstreams in turn
+//!                                exchange, upstream_query, answer, upstreams   one query to one of them, and back
 //! ```
 
 mod answer;
@@ -23,6 +24,7 @@ mod listeners;
 mod local_names;
 mod net;
 mod question;
+mod resolver;
 mod shutdown;
 mod stored;
 mod tcp;

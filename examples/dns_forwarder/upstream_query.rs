@@ -70,6 +70,11 @@ impl UpstreamQuery {
         message
     }
 
+    /// Whether it says that EDNS is understood here.
+    pub(crate) fn has_edns(&self) -> bool {
+        self.message.len() > self.question_end
+    }
+
     /// Whether the question of `answer` is the one that was asked, letter by letter.
     pub(crate) fn is_exact(&self, answer: &[u8]) -> bool {
         self.matches(answer) == Match::Yes
