@@ -700,6 +700,26 @@ fn a_silent_upstream_costs_time_and_not_the_answer() {
 }
 
 #[test]
+fn an_answer_that_comes_after_the_question_was_repeated_still_counts() {
+    let (repeated, wait) = mpsc::channel::<()>();
+    let (repeated, wait) = (Mutex::new(repeated), Mutex::new(wait));
+    let first = AtomicUsize::new(0);
+    let upstream = Upstream::start(move |asked| {
+        if first.fetch_add(1, Ordering::SeqCst) > 0 {
+            let _ = repeated.lock().unwrap().send(());
+            return Vec::new();
+        }
+        wait.lock().unwrap().recv().unwrap();
+        vec![Deed::Send(asked.address(1))]
+    });
+    let forwarder = Forwarder::start(&[upstream.address], &[]);
+    assert_eq!(
+        forwarder.client().ask(&query(1, "www.example", A)).answers[0].data,
+        [192, 0, 2, 1]
+    );
+}
+
+#[test]
 fn when_nobody_answers_the_client_is_told_in_time_and_the_failure_is_kept() {
     let silent = Upstream::start(|_| Vec::new());
     let forwarder = Forwarder::start(&[silent.address], &["--timeout", "1s"]);

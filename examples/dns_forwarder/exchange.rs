@@ -21,9 +21,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use iora::Greenlet;
+use iora::net::{TcpStream, UdpSocket};
 use iora::queue::Queue;
 
-use crate::net::{TcpStream, UdpSocket};
 use crate::upstream_query::{self, Match, UpstreamQuery};
 
 /// How many sockets there are for an upstream, if there are few upstreams.

@@ -22,7 +22,6 @@ mod forwarder;
 mod in_flight;
 mod listeners;
 mod local_names;
-mod net;
 mod question;
 mod resolver;
 mod shutdown;
@@ -41,12 +40,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use iora::net::{TcpListener, UdpSocket};
 
 use config::{Config, Flags};
 use forwarder::{Forwarder, Shared};
 use listeners::Pair;
-use net::{TcpListener, UdpSocket};
-use shutdown::{Signals, Ticket};
+use shutdown::Ticket;
 use tcp::Connections;
 
 /// The exit code for a command line or a file that is wrong.
@@ -82,8 +81,8 @@ fn run(config: Config) -> io::Result<()> {
         addresses.push(chosen);
         hubs.iter_mut().zip(pairs).for_each(|(hub, pair)| hub.push(pair));
     }
-    let mut signals = Signals::catch()?;
     let shared = Shared::new(config);
+    shutdown::ask_on_signals(&shared.work)?;
     let connections = Arc::new(Connections::default());
     // A ticket for each hub, taken before the first can give its own back.
     let tickets: Vec<Ticket> = hubs.iter().map(|_| shared.work.begin()).collect();
@@ -101,12 +100,6 @@ fn run(config: Config) -> io::Result<()> {
         drop(spawned.map_err(|_| io::Error::other("a hub has ended"))?);
     }
     announce(&addresses, &shared.config);
-    let work = Arc::clone(&shared.work);
-    drop(iora::spawn(move || {
-        // Should the signals fail, it is better to end than to be deaf to them.
-        let _ = signals.wait();
-        work.ask_for_the_end();
-    }));
     if let Some((pairs, ticket)) = own {
         serve(&shared, &connections, pairs, ticket);
     }

@@ -8,16 +8,15 @@
 //!
 //! A hub holds a ticket for as long as it receives, so the work is not finished before the end was asked for.
 
-use std::io::{self, Read};
-use std::os::unix::net::UnixStream as StdUnixStream;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use iora::sync::Event;
 use signal_hook::consts::{SIGINT, SIGTERM};
-
-use crate::net::UnixStream;
+use signal_hook::iterator::Signals;
 
 /// How many queries may wait at the same time, all together.
 const MOST_TICKETS: usize = 10_000;
@@ -78,25 +77,16 @@ impl Drop for Ticket {
     }
 }
 
-/// SIGTERM and SIGINT, as something that a greenlet can wait for.
-pub(crate) struct Signals {
-    /// A byte comes for each signal.
-    bytes: UnixStream,
-}
-
-impl Signals {
-    /// Catches the signals from now on.
-    pub(crate) fn catch() -> io::Result<Signals> {
-        let (bytes, written) = StdUnixStream::pair()?;
-        signal_hook::low_level::pipe::register(SIGTERM, written.try_clone()?)?;
-        signal_hook::low_level::pipe::register(SIGINT, written)?;
-        Ok(Signals { bytes: bytes.into() })
-    }
-
-    /// Parks until the next signal comes.
-    pub(crate) fn wait(&mut self) -> io::Result<()> {
-        self.bytes.read_exact(&mut [0])
-    }
+/// Asks for the end when SIGTERM or SIGINT comes, from now on.
+pub(crate) fn ask_on_signals(work: &Arc<Work>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let work = Arc::clone(work);
+    // A thread of its own waits for them: whatever thread it is, it may wake greenlets.
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        signals.forever().next();
+        work.ask_for_the_end();
+    })?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,11 +11,11 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use iora::net::{TcpListener, TcpStream};
 use iora::sync::{Mutex as ParkingMutex, Semaphore};
 
 use crate::edns::Transport;
 use crate::forwarder::{Forwarder, Response};
-use crate::net::{TcpListener, TcpStream};
 
 /// How long a connection may be idle before it is closed.
 const IDLE: Duration = Duration::from_secs(10);

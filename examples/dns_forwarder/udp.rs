@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use iora::net::UdpSocket;
+
 use crate::edns::{LONGEST_MESSAGE, Transport};
 use crate::forwarder::{Forwarder, Response};
-use crate::net::UdpSocket;
 
 /// How long to pause after an error for which the client is not to blame.
 const PAUSE: Duration = Duration::from_millis(10);
