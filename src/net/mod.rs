@@ -1,5 +1,6 @@
 //! Sockets that park the greenlet instead of the thread, and the names of hosts.
 
+mod datagrams;
 mod delegate;
 mod internet;
 mod lookup;
@@ -9,10 +10,18 @@ mod tcp_listener;
 mod tcp_stream;
 mod to_socket_addrs;
 mod udp;
+mod unix;
+mod unix_datagram;
+mod unix_listener;
+mod unix_stream;
 
 pub use crate::dns::{AddrInfo, Family, Hints, SocketType};
+pub use datagrams::{Datagram, Datagrams};
 pub use lookup::{getaddrinfo, gethostbyname, lookup_host};
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
 pub use to_socket_addrs::ToSocketAddrs;
 pub use udp::UdpSocket;
+pub use unix_datagram::UnixDatagram;
+pub use unix_listener::{Incoming as UnixIncoming, UnixListener};
+pub use unix_stream::UnixStream;

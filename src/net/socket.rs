@@ -20,6 +20,9 @@ use crate::hub::source::Direction;
 use crate::io::{Limit, Source, Wait};
 use crate::sys::{descriptor, socket};
 
+/// Connections that may wait to be accepted: as many as the system allows.
+pub(super) const BACKLOG: i32 = -1;
+
 /// In [`Settings`]: no time-out.
 const NEVER: u64 = 0;
 
@@ -83,6 +86,12 @@ impl Socket {
     /// A new socket that is neither bound nor connected.
     pub(super) fn new(domain: Domain, kind: Type) -> io::Result<Socket> {
         socket2::Socket::new(domain, kind.nonblocking(), None).map(Socket::of_new)
+    }
+
+    /// Two sockets of the machine, connected to each other.
+    pub(super) fn pair(kind: Type) -> io::Result<(Socket, Socket)> {
+        let (one, two) = socket2::Socket::pair(Domain::UNIX, kind.nonblocking(), None)?;
+        Ok((Socket::of_new(one), Socket::of_new(two)))
     }
 
     /// One that this module has just made, non-blocking and without time-outs.

@@ -11,12 +11,9 @@ use socket2::{SockAddr, Type};
 use super::delegate::{incoming, socket_type};
 use super::internet::{first_good, internet_socket, socket_for, to_std};
 use super::pause::Pause;
-use super::socket::Socket;
+use super::socket::{BACKLOG, Socket};
 use super::tcp_stream::TcpStream;
 use super::to_socket_addrs::ToSocketAddrs;
-
-/// Connections that may wait to be accepted: as many as the system allows.
-pub(super) const BACKLOG: i32 = -1;
 
 /// A TCP socket that accepts connections.
 ///

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use socket2::{SockAddr, Type};
 
+use super::datagrams::Datagrams;
 use super::delegate::{socket_type, timeouts};
 use super::internet::{first_good, internet_socket, socket_for, to_std};
 use super::socket::Socket;
@@ -135,6 +136,51 @@ impl UdpSocket {
     /// Those of send(2).
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         self.0.send(bytes)
+    }
+
+    /// Receives as many datagrams as there are, in one system call, into `datagrams`, whose content it replaces: at most as
+    /// many as that has room for. Returns how many. Parks the caller until there is one.
+    ///
+    /// ```
+    /// use iora::net::{Datagrams, UdpSocket};
+    ///
+    /// let server = UdpSocket::bind("127.0.0.1:0")?;
+    /// let client = UdpSocket::bind("127.0.0.1:0")?;
+    /// client.send_to(b"one", server.local_addr()?)?;
+    /// client.send_to(b"two", server.local_addr()?)?;
+    /// let mut datagrams = Datagrams::new(64, 1500);
+    /// assert_eq!(server.recv_many(&mut datagrams)?, 2);
+    /// // Back to where they came from.
+    /// while !datagrams.is_empty() {
+    ///     server.send_many(&mut datagrams)?;
+    /// }
+    /// assert_eq!(client.recv(&mut [0; 16])?, 3);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](Self::recv_from); then `datagrams` is empty.
+    pub fn recv_many(&self, datagrams: &mut Datagrams) -> io::Result<usize> {
+        let most = datagrams.capacity();
+        datagrams.clear();
+        self.0.run_many(Direction::Read, most, |fd| datagrams.receive(fd))
+    }
+
+    /// Sends as many of `datagrams` as there is room for, in one system call: from the first on, each to its address, or to
+    /// the peer if it has none. What was sent leaves `datagrams`. Returns how many, which is none only if there were none.
+    /// Parks the caller until there is room for one.
+    ///
+    /// # Errors
+    ///
+    /// Those of sendto(2), for the first of `datagrams`: the others may be sendable once
+    /// [`pop_front`](Datagrams::pop_front) has taken it out.
+    pub fn send_many(&self, datagrams: &mut Datagrams) -> io::Result<usize> {
+        if datagrams.is_empty() {
+            return Ok(0);
+        }
+        let most = datagrams.len();
+        self.0.run_many(Direction::Write, most, |fd| datagrams.send(fd))
     }
 }
 

@@ -11,7 +11,7 @@
 
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
@@ -71,11 +71,6 @@ impl Slots {
         self.lengths.len()
     }
 
-    /// The bytes of each.
-    pub(crate) fn size(&self) -> usize {
-        self.size
-    }
-
     /// The datagram in a slot.
     pub(crate) fn datagram(&self, slot: usize) -> &[u8] {
         &self.bytes[slot * self.size..][..self.lengths[slot] & !CUT]
@@ -84,11 +79,6 @@ impl Slots {
     /// The whole slot, to be changed.
     pub(crate) fn slot_mut(&mut self, slot: usize) -> &mut [u8] {
         &mut self.bytes[slot * self.size..][..self.size]
-    }
-
-    /// The length of the datagram in a slot.
-    pub(crate) fn length(&self, slot: usize) -> usize {
-        self.lengths[slot] & !CUT
     }
 
     /// Says how long the datagram in a slot is.
@@ -102,25 +92,28 @@ impl Slots {
         self.lengths[slot] & CUT != 0
     }
 
-    /// The sender or receiver.
-    pub(crate) fn address(&self, slot: usize) -> SocketAddr {
+    /// The sender or receiver, if there is one.
+    pub(crate) fn address(&self, slot: usize) -> Option<SocketAddr> {
         let raw = &self.addresses[slot];
-        if i32::from(raw.sin6_family) == libc::AF_INET {
-            // An IPv4 address has port and address at the same places, and zeros where the larger one goes on.
-            let octets = raw.sin6_flowinfo.to_ne_bytes();
-            return SocketAddr::new(IpAddr::V4(Ipv4Addr::from(octets)), u16::from_be(raw.sin6_port));
+        let port = u16::from_be(raw.sin6_port);
+        match i32::from(raw.sin6_family) {
+            // The larger address has its flow information where the smaller one has its address.
+            libc::AF_INET => Some(SocketAddr::from((raw.sin6_flowinfo.to_ne_bytes(), port))),
+            libc::AF_INET6 => {
+                let ip = Ipv6Addr::from(raw.sin6_addr.s6_addr);
+                Some(SocketAddrV6::new(ip, port, raw.sin6_flowinfo, raw.sin6_scope_id).into())
+            }
+            _ => None,
         }
-        SocketAddr::V6(SocketAddrV6::new(
-            Ipv6Addr::from(raw.sin6_addr.s6_addr),
-            u16::from_be(raw.sin6_port),
-            raw.sin6_flowinfo,
-            raw.sin6_scope_id,
-        ))
     }
 
     /// Sets the receiver.
-    pub(crate) fn set_address(&mut self, slot: usize, address: SocketAddr) {
+    pub(crate) fn set_address(&mut self, slot: usize, address: Option<SocketAddr>) {
         let raw = &mut self.addresses[slot];
+        let Some(address) = address else {
+            raw.sin6_family = libc::AF_UNSPEC as libc::sa_family_t;
+            return;
+        };
         raw.sin6_port = address.port().to_be();
         match address {
             SocketAddr::V4(address) => {
@@ -136,15 +129,6 @@ impl Slots {
                 raw.sin6_scope_id = address.scope_id();
             }
         }
-    }
-
-    /// Copies one slot's datagram and address to another.
-    pub(crate) fn copy(&mut self, from: usize, to: usize) {
-        let length = self.lengths[from] & !CUT;
-        let start = from * self.size;
-        self.bytes.copy_within(start..start + length, to * self.size);
-        self.lengths[to] = self.lengths[from];
-        self.addresses[to] = self.addresses[from];
     }
 
     /// Receives into the slots from the first on, without waiting. Returns how many datagrams there were.
@@ -166,13 +150,13 @@ impl Slots {
         Ok(received)
     }
 
-    /// Sends the datagrams in `slots`, without waiting: to their addresses, or where the socket is connected to. Returns
-    /// how many the kernel took, from the first on.
-    pub(crate) fn send(&mut self, fd: impl AsFd, slots: Range<usize>, connected: bool) -> io::Result<usize> {
+    /// Sends the datagrams in `slots`, without waiting: to their addresses, or where the socket is connected to if they
+    /// have none. Returns how many the kernel took, from the first on.
+    pub(crate) fn send(&mut self, fd: impl AsFd, slots: Range<usize>) -> io::Result<usize> {
         self.point(slots.clone());
-        let headers = &mut self.headers[slots];
-        if connected {
-            for header in headers.iter_mut() {
+        let headers = &mut self.headers[slots.clone()];
+        for (header, address) in headers.iter_mut().zip(&self.addresses[slots]) {
+            if i32::from(address.sin6_family) == libc::AF_UNSPEC {
                 header.msg_hdr.msg_name = ptr::null_mut();
                 header.msg_hdr.msg_namelen = 0;
             }
@@ -212,17 +196,17 @@ fn as_count(count: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::UdpSocket;
+    use std::net::{Ipv4Addr, UdpSocket};
 
     #[test]
     fn addresses_of_both_families_are_kept() {
         let mut slots = Slots::new(2, 0);
         let four = SocketAddr::from((Ipv4Addr::new(1, 2, 3, 4), 567));
         let six = SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 89, 0, 3));
-        slots.set_address(0, six);
-        slots.set_address(0, four);
-        slots.set_address(1, six);
-        assert_eq!((slots.address(0), slots.address(1)), (four, six));
+        slots.set_address(0, Some(six));
+        slots.set_address(0, Some(four));
+        slots.set_address(1, Some(six));
+        assert_eq!((slots.address(0), slots.address(1)), (Some(four), Some(six)));
     }
 
     #[test]
@@ -231,20 +215,20 @@ mod tests {
         let (one, two) = (one.expect("a free port"), two.expect("a free port"));
         let mut out = Slots::new(3, 8);
         for slot in 0..3 {
-            out.set_address(slot, two.local_addr().expect("bound"));
+            out.set_address(slot, two.local_addr().ok());
             out.slot_mut(slot)[0] = slot as u8;
             out.set_length(slot, slot + 1);
         }
-        assert_eq!(out.send(&one, 1..3, false).expect("sends"), 2);
+        assert_eq!(out.send(&one, 1..3).expect("sends"), 2);
         let mut into = Slots::new(4, 2);
         // An address of the other family from an earlier use must not matter.
-        into.set_address(0, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+        into.set_address(0, Some(SocketAddr::from((Ipv6Addr::LOCALHOST, 1))));
         assert_eq!(into.receive(&two).expect("receives"), 2);
         assert_eq!(into.datagram(0), [1, 0]);
         assert_eq!(into.datagram(1), [2, 0]);
         assert!(!into.is_cut(0));
         assert!(into.is_cut(1));
-        assert_eq!(into.address(1), one.local_addr().expect("bound"));
+        assert_eq!(into.address(1), one.local_addr().ok());
         let error = into.receive(&two).expect_err("nothing left");
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
