@@ -82,11 +82,10 @@ impl Suspender {
     /// Switches back to whoever resumed this coroutine; returns when it is resumed again.
     #[inline]
     pub(crate) fn suspend(self) {
-        let errno = errno::get();
+        let _errno = errno::Saved::new();
         // SAFETY: invariant 3: the caller runs on this coroutine's stack, so its body has not returned, and the yielder,
         // which lives until it does, is there.
         let yielder = unsafe { self.yielder.as_ref() };
         yielder.suspend(());
-        errno::set(errno);
     }
 }

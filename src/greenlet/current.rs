@@ -58,6 +58,7 @@ pub fn current() -> Option<Current> {
 /// Lets every other greenlet of the thread that is ready run once before the caller goes on.
 ///
 /// A park point: a pending kill or timeout is raised here. On a thread without a hub it lets another thread run.
+#[inline(always)]
 pub fn yield_now() {
     park::yield_now();
 }

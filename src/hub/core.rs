@@ -4,16 +4,21 @@
 //!
 //! 1. Only the hub's own thread touches a [`Hub`]; others reach it through its [`Remote`].
 //! 2. No borrow of a `RefCell` here lives across a switch, a callback or a drop of somebody else's value.
-//! 3. A task is in the ready queue exactly once when its state is `Woken` or `Yielded`, and not at all otherwise.
+//! 3. A task is in the ready queue exactly once when its state is `Woken` or `Yielded`, and not at all otherwise: between
+//!    two turns. A task that yields goes there when it has given up the thread, by whoever takes the thread.
 //! 4. A task's body is `Running` exactly while `running` holds its key. The thread's own stack runs the loop while it is
 //!    parked: then `running` is `None` as long as no greenlet has the thread.
-#![expect(unsafe_code, reason = "the fault handler reads the job of the greenlet that runs")]
+#![expect(
+    unsafe_code,
+    reason = "what goes with a greenlet lies on its stack, and the fault handler reads it"
+)]
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io;
+use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,6 +48,40 @@ pub(super) enum Alarm {
     Expire(Key, u64),
 }
 
+/// What goes with a greenlet while it runs. It lies at the top of the greenlet's own stack.
+pub(super) struct Foreground {
+    /// How it gets back to the loop.
+    pub(super) suspender: Suspender,
+    /// What it runs, for the overflow report. It lives: its task owns it until the greenlet has ended.
+    pub(super) job: *const dyn Job,
+}
+
+/// The foreground of a greenlet that has begun and not ended.
+#[derive(Clone, Copy)]
+pub(super) struct ForegroundRef(NonNull<Foreground>);
+
+impl ForegroundRef {
+    /// Refers to what lies at the top of a stack.
+    ///
+    /// # Safety
+    ///
+    /// The greenlet that runs on that stack keeps it there, unmoved, to its end. It is used by that greenlet, and by the
+    /// hub while it has the thread.
+    pub(super) unsafe fn new(foreground: &Foreground) -> ForegroundRef {
+        ForegroundRef(NonNull::from(foreground))
+    }
+}
+
+impl Deref for ForegroundRef {
+    type Target = Foreground;
+
+    #[inline]
+    fn deref(&self) -> &Foreground {
+        // SAFETY: whoever made it promised that it lies there until the greenlet has ended; the hub forgets it then.
+        unsafe { self.0.as_ref() }
+    }
+}
+
 /// See the top of the file.
 pub(crate) struct Hub {
     /// How other threads reach this hub.
@@ -65,10 +104,14 @@ pub(crate) struct Hub {
     pub(super) poller: RefCell<Poller>,
     /// Who has the thread; `None` while the loop itself runs.
     pub(super) running: Cell<Option<Key>>,
-    /// How the running greenlet gets back to the loop.
-    pub(super) suspender: Cell<Option<Suspender>>,
-    /// What the running greenlet runs, for the overflow report. It lives: its task is in the slab while it runs.
-    pub(super) occupant: Cell<Option<*const dyn Job>>,
+    /// What goes with the greenlet that runs; left over from the last one while none does.
+    pub(super) foreground: Cell<Option<ForegroundRef>>,
+    /// Whoever gives up the thread yields: its turn comes again, without a wake-up.
+    pub(super) yielding: Cell<bool>,
+    /// The state in which the running task was found when its turn came.
+    pub(super) found: Cell<State>,
+    /// Whether the running task had interrupts when its turn came.
+    pub(super) interrupted: Cell<bool>,
     /// What is left of the running task's [`BUDGET`].
     pub(super) budget: Cell<u32>,
     /// Greenlets run since the hub last looked at alarms, inbox and descriptors.
@@ -98,8 +141,10 @@ impl Hub {
             source_waiters: Cell::new(0),
             poller: RefCell::new(poller),
             running: Cell::new(Some(root)),
-            suspender: Cell::new(None),
-            occupant: Cell::new(None),
+            foreground: Cell::new(None),
+            yielding: Cell::new(false),
+            found: Cell::new(State::Parked),
+            interrupted: Cell::new(false),
             budget: Cell::new(BUDGET),
             ticks: Cell::new(0),
             spin: Spin::new(),
@@ -138,13 +183,13 @@ impl Hub {
         let alarm = {
             let mut tasks = self.tasks.borrow_mut();
             let Some(task) = tasks.get_mut(key) else { return };
-            match &mut task.state {
+            match task.state {
                 State::Parked => {
                     task.state = State::Woken(reason);
                     task.alarm.take()
                 }
-                State::Running { token } | State::Yielded { token } => {
-                    *token |= reason == Reason::Unparked;
+                State::Running | State::Yielded => {
+                    task.token |= reason == Reason::Unparked;
                     return;
                 }
                 State::Woken(_) => return,
@@ -153,6 +198,23 @@ impl Hub {
         self.ready.borrow_mut().push_back(key);
         if let Some(alarm) = alarm {
             self.alarms.borrow_mut().cancel(alarm);
+        }
+    }
+
+    /// The turn of a task has come: it has the thread from now on.
+    #[inline]
+    pub(super) fn begin_turn(&self, task: &mut Task) {
+        self.found.set(std::mem::replace(&mut task.state, State::Running));
+        self.interrupted.set(task.interrupts.is_some());
+    }
+
+    /// A task has given up the thread: one that yields goes to the end of the ready queue.
+    #[inline]
+    pub(super) fn end_turn(&self, key: Key, task: &mut Task) {
+        if self.yielding.take() {
+            // Its token stays: an unpark that came before the yield is meant for a later park.
+            task.state = State::Yielded;
+            self.ready.borrow_mut().push_back(key);
         }
     }
 
@@ -218,18 +280,20 @@ impl Hub {
     fn state_of(&self, key: Key, task: &Task) -> String {
         match task.state {
             _ if self.running.get() == Some(key) => "running".to_owned(),
-            State::Running { .. } | State::Woken(_) => "ready".to_owned(),
-            State::Yielded { .. } if matches!(task.body, Body::Unstarted(_)) => "not started".to_owned(),
-            State::Yielded { .. } => "ready".to_owned(),
+            State::Running | State::Woken(_) => "ready".to_owned(),
+            State::Yielded if matches!(task.body, Body::Unstarted(_)) => "not started".to_owned(),
+            State::Yielded => "ready".to_owned(),
             State::Parked => format!("parked in {}", task.waits_for),
         }
     }
 
-    /// Who occupies the stack whose guard begins at `limit`, which the thread runs on, if a greenlet does. Called by the fault handler: it only reads.
+    /// Who occupies the stack whose guard begins at `limit`, which the thread runs on, if a greenlet does. Called by the
+    /// fault handler: it only reads.
     pub(super) fn occupant(&self, limit: usize) -> Option<Occupant> {
-        let job = self.occupant.get()?;
-        // SAFETY: set while the greenlet has the thread, and cleared when it gives it up; its task owns the job.
-        let job = unsafe { &*job };
+        self.running.get().filter(|key| *key != self.root)?;
+        let foreground = self.foreground.get()?;
+        // SAFETY: the greenlet whose foreground this is has not ended, because its end clears it; so its task owns the job.
+        let job = unsafe { &*foreground.job };
         let info = job.info();
         Some(Occupant {
             guard: limit..limit + map::page_size(),

@@ -51,15 +51,9 @@ pub(super) enum State {
     /// In the ready queue after a park, for this reason.
     Woken(Reason),
     /// In the ready queue without having waited: unstarted, or it yielded.
-    Yielded {
-        /// It was unparked since: its next park returns at once.
-        token: bool,
-    },
+    Yielded,
     /// Has the thread.
-    Running {
-        /// It was unparked meanwhile: its next park returns at once.
-        token: bool,
-    },
+    Running,
     /// In nobody's queue but that of what it waits for.
     Parked,
 }
@@ -81,16 +75,16 @@ pub(super) enum Body {
     Root,
     /// Not begun: it has a claim to a stack, but no stack yet.
     Unstarted(Reservation),
-    /// Suspended.
-    Suspended(Coroutine),
-    /// Taken out of the slab, because it runs.
-    Running,
+    /// Begun: suspended, or taken out of the slab (`None`) because it runs.
+    Begun(Option<Coroutine>),
 }
 
 /// One greenlet, or the thread's own stack.
 pub(super) struct Task {
     /// Where it stands.
     pub(super) state: State,
+    /// It was unparked while it was not parked: its next park returns at once.
+    pub(super) token: bool,
     /// What there is to run.
     pub(super) body: Body,
     /// What it runs and how it is described; `None` for the thread's own stack.
@@ -111,16 +105,12 @@ pub(super) struct Task {
 impl Task {
     /// The record of the thread's own stack, which is running.
     pub(super) fn root() -> Task {
-        Task::new(State::Running { token: false }, Body::Root, None)
+        Task::new(State::Running, Body::Root, None)
     }
 
     /// The record of an unstarted greenlet: ready, or parked until an alarm starts it.
     pub(super) fn unstarted(job: Arc<dyn Job>, reservation: Reservation, ready: bool) -> Task {
-        let state = if ready {
-            State::Yielded { token: false }
-        } else {
-            State::Parked
-        };
+        let state = if ready { State::Yielded } else { State::Parked };
         let mut task = Task::new(state, Body::Unstarted(reservation), Some(job));
         task.waits_for = "its start";
         task
@@ -130,6 +120,7 @@ impl Task {
     fn new(state: State, body: Body, job: Option<Arc<dyn Job>>) -> Task {
         Task {
             state,
+            token: false,
             body,
             job,
             alarm: None,
@@ -184,7 +175,7 @@ impl Task {
 impl Task {
     /// Forgets the task with all that is on its stack; the stack stays mapped for ever.
     pub(super) fn leak(self) {
-        if let Body::Suspended(coroutine) = self.body {
+        if let Body::Begun(Some(coroutine)) = self.body {
             coroutine.leak();
         }
         if let Some(job) = self.job {

@@ -12,23 +12,24 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::core::{Alarm, BUDGET, Hub};
+use super::core::{Alarm, BUDGET, Foreground, ForegroundRef, Hub};
 use super::interrupt::{self, Interrupt};
 use super::poller::Readiness;
 use super::remote::Message;
-use super::task::{Body, Job, Reason, State};
+use super::task::{Body, Reason};
 use super::{current, deadlock};
 use crate::collections::slab::Key;
 use crate::coroutine::{Coroutine, Status};
-use crate::stack::Reservation;
 
 /// Greenlets that run between two looks at alarms, inbox and descriptors.
 const BATCH: u32 = 128;
 
 impl Hub {
     /// Runs greenlets until the turn of the thread's own stack comes.
+    #[inline(never)]
     pub(super) fn drive(&self) {
         self.running.set(None);
+        self.with_task(self.root, |task| self.end_turn(self.root, task));
         loop {
             if self.ticks.get() >= BATCH {
                 self.look_around();
@@ -41,71 +42,79 @@ impl Hub {
                 None => self.wait_for_something(),
             }
         }
+        self.with_task(self.root, |task| self.begin_turn(task));
         self.running.set(Some(self.root));
         self.budget.set(BUDGET);
     }
 
     /// Gives the thread to a greenlet until it parks, yields or ends.
+    #[inline]
     fn run(&self, key: Key) {
-        let (body, job) = {
+        let coroutine = {
             let mut tasks = self.tasks.borrow_mut();
             let task = tasks.get_mut(key).expect("a ready task is in the slab");
-            let job = task
-                .job
-                .as_ref()
-                .map(Arc::as_ptr)
-                .expect("only the thread's own stack has no job");
-            (mem::replace(&mut task.body, Body::Running), job)
+            self.begin_turn(task);
+            match &mut task.body {
+                Body::Begun(coroutine) => coroutine.take(),
+                Body::Root | Body::Unstarted(_) => None,
+            }
         };
-        let mut coroutine = match body {
-            Body::Suspended(coroutine) => coroutine,
-            Body::Unstarted(reservation) => match self.start(key, job, reservation) {
-                Some(coroutine) => coroutine,
-                None => return,
-            },
-            Body::Root | Body::Running => unreachable!("only suspended and unstarted tasks are ready"),
+        let Some(mut coroutine) = coroutine.or_else(|| self.start(key)) else {
+            return;
         };
         self.running.set(Some(key));
-        self.occupant.set(Some(job));
         self.budget.set(BUDGET);
         let status = coroutine.resume();
         self.running.set(None);
-        self.occupant.set(None);
+        if status == Status::Finished {
+            return self.finish(key, coroutine);
+        }
         let mut tasks = self.tasks.borrow_mut();
-        match status {
-            Status::Suspended => {
-                let task = tasks.get_mut(key).expect("a suspended task is in the slab");
-                task.body = Body::Suspended(coroutine);
-            }
-            Status::Finished => {
-                let task = tasks.remove(key);
-                let last = tasks.len() == 1;
-                drop(tasks);
-                drop(coroutine);
-                if let Some(mut task) = task {
-                    // What was thrown at it and never raised.
-                    if let Some(interrupts) = task.interrupts.take() {
-                        interrupt::discard(interrupts);
-                    }
-                }
-                if last && self.ending.get() {
-                    self.wake(self.root, Reason::Unparked);
-                }
-            }
+        let task = tasks.get_mut(key).expect("a suspended task is in the slab");
+        if let Body::Begun(place) = &mut task.body {
+            debug_assert!(place.is_none());
+            *place = Some(coroutine);
+        }
+        self.end_turn(key, task);
+    }
+
+    /// Clears away a greenlet that has ended.
+    #[inline]
+    fn finish(&self, key: Key, coroutine: Coroutine) {
+        self.foreground.set(None);
+        let (task, last) = {
+            let mut tasks = self.tasks.borrow_mut();
+            (tasks.remove(key), tasks.len() == 1)
+        };
+        drop(coroutine);
+        // What was thrown at it and never raised.
+        if let Some(interrupts) = task.and_then(|mut task| task.interrupts.take()) {
+            interrupt::discard(interrupts);
+        }
+        if last && self.ending.get() {
+            self.wake(self.root, Reason::Unparked);
         }
     }
 
     /// Gives an unstarted greenlet its stack.
-    fn start(&self, key: Key, job: *const dyn Job, reservation: Reservation) -> Option<Coroutine> {
+    fn start(&self, key: Key) -> Option<Coroutine> {
+        let unstarted = self.with_task(key, |task| {
+            let body = mem::replace(&mut task.body, Body::Begun(None));
+            (body, task.job.as_ref().map(Arc::as_ptr))
+        });
+        let Some((Body::Unstarted(reservation), Some(job))) = unstarted else {
+            unreachable!("only suspended and unstarted tasks are ready");
+        };
         let Ok(stack) = reservation.claim() else {
             self.abandon(key);
             return None;
         };
-        self.with_task(key, |task| task.state = State::Running { token: false });
         current::replace_stack_limit(stack.limit().get());
         Some(Coroutine::new(stack, move |suspender| {
+            let foreground = Foreground { suspender, job };
             if let Some(hub) = current::hub() {
-                hub.suspender.set(Some(suspender));
+                // SAFETY: it stays in this frame until the job has run, which is the greenlet's end.
+                hub.foreground.set(Some(unsafe { ForegroundRef::new(&foreground) }));
             }
             // SAFETY: the task in the slab owns the job until its coroutine has finished (or for ever, when the thread
             // ends first and leaks both), and this is that coroutine.

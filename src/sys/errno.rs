@@ -14,7 +14,7 @@ pub(crate) fn get() -> i32 {
 }
 
 /// Sets `errno`.
-#[inline]
+#[cfg(test)]
 pub(crate) fn set(value: i32) {
     // SAFETY: the function has no precondition.
     let place = unsafe { libc::__errno_location() };
@@ -26,6 +26,8 @@ pub(crate) fn set(value: i32) {
 #[derive(Debug)]
 #[must_use = "errno is put back when this is dropped"]
 pub(crate) struct Saved {
+    /// Where the thread's `errno` is. A pointer, so that this stays on its thread.
+    place: *mut i32,
     /// What `errno` was.
     value: i32,
 }
@@ -34,14 +36,19 @@ impl Saved {
     /// Remembers what `errno` is now.
     #[inline]
     pub(crate) fn new() -> Saved {
-        Saved { value: get() }
+        // SAFETY: the function has no precondition.
+        let place = unsafe { libc::__errno_location() };
+        // SAFETY: the place is the calling thread's own `errno`, valid for as long as the thread runs.
+        let value = unsafe { *place };
+        Saved { place, value }
     }
 }
 
 impl Drop for Saved {
     #[inline]
     fn drop(&mut self) {
-        set(self.value);
+        // SAFETY: this has not left its thread, because it is not `Send`; so the place is that thread's own `errno`.
+        unsafe { *self.place = self.value };
     }
 }
 
