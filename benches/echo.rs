@@ -50,8 +50,9 @@ const BACKLOG: usize = 64;
 /// The argument that makes this binary a server.
 const SERVE: &str = "--serve";
 
-/// The peers: a server never returns, and tells its port once it listens.
-const SERVERS: [(&str, fn()); 6] = [
+/// A server never returns, and tells its port once it listens.
+const SERVERS: [(&str, fn()); 7] = [
+    ("iora", iora),
     ("tokio-ct", tokio_ct),
     ("tokio-mt2", tokio_mt2),
     ("may", may),
@@ -154,7 +155,7 @@ fn put_load(server: &mut Child, count: usize) -> io::Result<Vec<Figure>> {
     let mut times = exchange(
         &mut poll,
         &mut callers,
-        scaled(Duration::from_millis(800), Duration::from_millis(50)),
+        scaled(Duration::from_millis(700), Duration::from_millis(50)),
     )?;
     let (elapsed, spent) = (start.elapsed(), cpu_time(process).saturating_sub(before));
     Ok(vec![
@@ -244,6 +245,16 @@ fn listen() -> TcpListener {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("binds");
     println!("{}", listener.local_addr().expect("bound").port());
     listener
+}
+
+/// A greenlet a connection, on one hub.
+fn iora() {
+    let listener = iora::net::TcpListener::from(listen());
+    for stream in listener.incoming() {
+        let stream = stream.expect("accepts");
+        stream.set_nodelay(true).expect("an option");
+        drop(iora::spawn(move || echo(stream)));
+    }
 }
 
 /// A thread a connection.
