@@ -1,8 +1,8 @@
 //! An answer in the form in which it is kept: ready to be sent, but for what differs from client to client.
 //!
 //! ```text
-//!   wire      header | question, lower case | answer records | authority records          (no OPT)
-//!   ttls_at                                    ^        ^       ^   where the TTLs are
+//!   message   header | question, lower case | answer records | authority records          (no OPT)
+//!   behind it                                  ^        ^       ^   where the TTLs are
 //! ```
 //!
 //! To answer, the bytes are copied, and then patched: id and flags, the question as the client wrote it (records point at
@@ -23,10 +23,11 @@ use crate::wire::{
 /// An answer that can be sent to any client with the same question.
 #[derive(Debug)]
 pub(crate) struct Stored {
-    /// The message as it is sent, with id zero and full TTLs.
-    wire: Box<[u8]>,
-    /// Where the TTLs of its records are.
-    ttls_at: Box<[u16]>,
+    /// The message as it is sent, with id zero and full TTLs; behind it where its TTLs are, two bytes each. One allocation
+    /// for both, for there are many of these.
+    bytes: Box<[u8]>,
+    /// How long the message is.
+    length: usize,
     /// When the upstream gave it.
     born: Instant,
     /// How many seconds it may be kept; zero for an answer that is sent once.
@@ -40,17 +41,18 @@ pub(crate) struct Stored {
 impl Stored {
     /// Keeps a message. `None` unless it is a header, one question, and whole records.
     pub(crate) fn new(wire: Vec<u8>, born: Instant, lifetime: u32) -> Option<Stored> {
-        let mut at = skip_name(&wire, HEADER)? + 4;
-        let mut ttls_at = Vec::new();
+        let length = wire.len();
         let records = u32::from(read_u16(&wire, 6)?) + u32::from(read_u16(&wire, 8)?);
+        let mut at = skip_name(&wire, HEADER)? + 4;
+        let mut bytes = wire;
         for _ in 0..records {
-            let record = record_at(&wire, at)?;
-            ttls_at.push(u16::try_from(record.ttl_at).ok()?);
+            let record = record_at(&bytes[..length], at)?;
+            bytes.extend_from_slice(&u16::try_from(record.ttl_at).ok()?.to_be_bytes());
             at = record.end;
         }
-        (at == wire.len()).then_some(Stored {
-            wire: wire.into(),
-            ttls_at: ttls_at.into(),
+        (at == length).then_some(Stored {
+            bytes: bytes.into(),
+            length,
             born,
             lifetime,
             error: None,
@@ -65,9 +67,10 @@ impl Stored {
         wire[3] = rcode as u8;
         wire[5] = 1;
         wire.extend_from_slice(query.question);
+        let length = wire.len();
         Stored {
-            wire: wire.into(),
-            ttls_at: [].into(),
+            bytes: wire.into(),
+            length,
             born,
             lifetime,
             error: None,
@@ -98,7 +101,7 @@ impl Stored {
 
     /// The message, with id zero and full TTLs.
     pub(crate) fn wire(&self) -> &[u8] {
-        &self.wire
+        &self.bytes[..self.length]
     }
 
     /// When the upstream gave it.
@@ -114,7 +117,7 @@ impl Stored {
     /// The response code.
     #[cfg(test)]
     pub(crate) fn rcode(&self) -> u8 {
-        self.wire[3] & RCODE
+        self.bytes[3] & RCODE
     }
 
     /// Whether it may still be given at `now`.
@@ -125,8 +128,7 @@ impl Stored {
     /// Roughly what it costs in memory, its own record included.
     pub(crate) fn size(&self) -> usize {
         size_of::<Stored>()
-            + self.wire.len()
-            + self.ttls_at.len() * 2
+            + self.bytes.len()
             + self
                 .error
                 .as_ref()
@@ -143,16 +145,16 @@ impl Stored {
         let limit = edns::limit(transport, edns);
         let question_end = HEADER + query.question.len();
         let mut error = self.error.as_deref();
-        let mut whole = self.wire.len() + edns::opt_length(edns, error) <= limit;
+        let mut whole = self.length + edns::opt_length(edns, error) <= limit;
         if !whole && error.is_some() {
             error = None;
-            whole = self.wire.len() + edns::opt_length(edns, None) <= limit;
+            whole = self.length + edns::opt_length(edns, None) <= limit;
         }
         if whole {
-            out.extend_from_slice(&self.wire);
+            out.extend_from_slice(self.wire());
             self.count_down(&mut out[start..], now);
         } else {
-            out.extend_from_slice(&self.wire[..question_end]);
+            out.extend_from_slice(&self.bytes[..question_end]);
             out[start + 6..start + HEADER].fill(0);
         }
         let message = &mut out[start..];
@@ -167,13 +169,13 @@ impl Stored {
         message[2] = RESPONSE | truncated | desired;
         // RFC 6840, section 5.8: only a client that understands it is told that the data are authentic.
         let tell = query.asked.authentic_data || query.asked.dnssec_ok();
-        let authentic = if tell { self.wire[3] & AUTHENTIC_DATA } else { 0 };
+        let authentic = if tell { self.bytes[3] & AUTHENTIC_DATA } else { 0 };
         let checking = if query.asked.checking_disabled {
             CHECKING_DISABLED
         } else {
             0
         };
-        message[3] = RECURSION_AVAILABLE | authentic | checking | self.wire[3] & RCODE;
+        message[3] = RECURSION_AVAILABLE | authentic | checking | self.bytes[3] & RCODE;
         edns::append_opt(out, start, edns, 0, error);
     }
 
@@ -185,8 +187,8 @@ impl Stored {
         if seconds == 0 {
             return;
         }
-        for &at in &self.ttls_at {
-            let at = usize::from(at);
+        for at in self.bytes[self.length..].chunks_exact(2) {
+            let at = usize::from(u16::from_be_bytes([at[0], at[1]]));
             let ttl = read_u32(copy, at).unwrap_or(0).saturating_sub(seconds);
             copy[at..at + 4].copy_from_slice(&ttl.to_be_bytes());
         }
