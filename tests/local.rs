@@ -45,8 +45,11 @@ fn the_threads_own_outlives_its_hub() {
     .unwrap();
 }
 
+/// What was noted.
+type Log = Rc<RefCell<Vec<Option<u64>>>>;
+
 /// Notes when it is dropped, and by which greenlet.
-struct Notes(RefCell<Option<Rc<RefCell<Vec<Option<u64>>>>>>);
+struct Notes(RefCell<Option<Log>>);
 
 impl Drop for Notes {
     fn drop(&mut self) {

@@ -1,0 +1,105 @@
+//! Runs the examples and looks at what they print.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// The built example: cargo puts it beside the folder of the test's own binary.
+fn example(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("a test has a file");
+    let profile = test
+        .parent()
+        .and_then(|folder| folder.parent())
+        .expect("target/profile/deps");
+    let path = profile.join("examples").join(name);
+    assert!(
+        path.exists(),
+        "{} is not built: `cargo build --examples`",
+        path.display()
+    );
+    path
+}
+
+/// Runs an example for a minute at most.
+fn run(name: &str, arguments: &[&str]) -> Output {
+    Command::new("timeout")
+        .args(["-s", "KILL", "60"])
+        .arg(example(name))
+        .args(arguments)
+        .output()
+        .expect("a process for the example")
+}
+
+/// What an example that ends well prints.
+#[track_caller]
+fn lines(name: &str, arguments: &[&str]) -> Vec<String> {
+    let output = run(name, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {errors}", output.status);
+    assert!(errors.is_empty(), "{errors}");
+    let text = String::from_utf8(output.stdout).expect("text");
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn hosts() {
+    // Names that need no server: one of the hosts file's, a literal, and one that is reserved for not being there.
+    let lines = lines("hosts", &["localhost", "192.0.2.7", "nothing here"]);
+    assert_eq!(lines[..2], ["localhost: 127.0.0.1", "192.0.2.7: 192.0.2.7"]);
+    assert!(lines.len() == 3 && lines[2].starts_with("nothing here: "), "{lines:?}");
+}
+
+#[test]
+fn running_minimum() {
+    assert_eq!(
+        lines("running_minimum", &["7", "3", "9", "-1"]),
+        [
+            "after 7 the least is 7",
+            "after 3 the least is 3",
+            "after 9 the least is 3",
+            "after -1 the least is -1"
+        ]
+    );
+    assert_eq!(lines("running_minimum", &[]).len(), 7);
+    assert!(!run("running_minimum", &["seven"]).status.success());
+}
+
+#[test]
+fn producer_consumer() {
+    let lines = lines("producer_consumer", &[]);
+    let turns = lines[..9].chunks(3).zip(1..);
+    for (turn, n) in turns {
+        assert_eq!(
+            turn,
+            [
+                format!("producing {n}"),
+                format!("consuming {n}"),
+                "consumer says ok".to_owned()
+            ]
+        );
+    }
+    let (puts, gets): (Vec<&String>, Vec<&String>) = lines[9..15].iter().partition(|line| line.starts_with("put"));
+    assert_eq!(puts, ["put 1", "put 2", "put 3"]);
+    assert_eq!(gets, ["got 1", "got 2", "got 3"]);
+    assert_eq!(lines[15..], ["the sum is 6"]);
+}
+
+#[test]
+fn dish_washers() {
+    let lines = lines("dish_washers", &[]);
+    assert_eq!(
+        lines.last().map(String::as_str),
+        Some("on the shelf: [1, 2, 3, 4, 5, 6]")
+    );
+    for dish in 1..=6 {
+        let place = |doing: &str| {
+            let line = format!("{doing} dish {dish}");
+            lines
+                .iter()
+                .position(|other| *other == line)
+                .expect("every dish is seen")
+        };
+        assert!(place("washed") < place("dried"));
+    }
+    assert_eq!(lines.len(), 13);
+}
