@@ -176,6 +176,8 @@ struct Asked {
     /// The name in lower case.
     name: String,
     tcp: bool,
+    /// Where it came from.
+    from: SocketAddr,
 }
 
 impl Asked {
@@ -238,7 +240,7 @@ impl Upstream {
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok((length, client)) = udp.recv_from(&mut buffer) {
-                let asked = note(&log, &buffer[..length], false);
+                let asked = note(&log, &buffer[..length], false, client);
                 let (udp, does) = (udp.try_clone().unwrap(), Arc::clone(&does));
                 thread::spawn(move || {
                     for deed in does(&asked) {
@@ -260,7 +262,7 @@ impl Upstream {
                 let (mut stream, log, does) = (stream.unwrap(), Arc::clone(&log), Arc::clone(&behaviour));
                 thread::spawn(move || {
                     while let Ok(message) = read_framed(&mut stream) {
-                        let asked = note(&log, &message, true);
+                        let asked = note(&log, &message, true, stream.peer_addr().unwrap());
                         for deed in does(&asked) {
                             match deed {
                                 Deed::Send(message) => write_framed(&mut stream, &message),
@@ -291,7 +293,7 @@ impl Upstream {
     }
 }
 
-fn note(log: &Mutex<Vec<Asked>>, bytes: &[u8], tcp: bool) -> Asked {
+fn note(log: &Mutex<Vec<Asked>>, bytes: &[u8], tcp: bool, from: SocketAddr) -> Asked {
     let message = Message::parse(bytes);
     let name = message.name.to_ascii_lowercase();
     let asked = Asked {
@@ -299,6 +301,7 @@ fn note(log: &Mutex<Vec<Asked>>, bytes: &[u8], tcp: bool) -> Asked {
         message,
         name,
         tcp,
+        from,
     };
     log.lock().unwrap().push(asked.clone());
     asked
@@ -815,6 +818,8 @@ fn ids_ports_and_case_are_unpredictable() {
     let asked = upstream.asked.lock().unwrap();
     let ids: std::collections::HashSet<u16> = asked.iter().map(|asked| asked.message.id).collect();
     assert!(ids.len() > 35, "{ids:?}");
+    let ports: std::collections::HashSet<u16> = asked.iter().map(|asked| asked.from.port()).collect();
+    assert!(ports.len() > 5, "{ports:?}");
     let mixed = asked.iter().filter(|asked| {
         let name = &asked.message.name;
         name.chars().any(|c| c.is_ascii_lowercase()) && name.chars().any(|c| c.is_ascii_uppercase())
