@@ -26,6 +26,8 @@ pub mod hub;
 pub mod io;
 #[cfg(not(loom))]
 pub mod net;
+#[cfg(not(loom))]
+pub mod pool;
 pub(crate) mod primitive;
 pub mod queue;
 #[cfg(doctest)]

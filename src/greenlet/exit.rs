@@ -37,13 +37,22 @@ pub enum Ending {
 
 impl Exit {
     /// What the payload of an unwind means.
-    pub(super) fn from_payload(payload: Box<dyn Any + Send>) -> Exit {
+    pub(crate) fn from_payload(payload: Box<dyn Any + Send>) -> Exit {
         if payload.is::<KillPayload>() {
             Exit::Killed
         } else if payload.is::<TimeoutPayload>() {
             Exit::TimedOut
         } else {
             Exit::Panicked(payload)
+        }
+    }
+
+    /// The panic that the payload of an unwind means; gives it back if it is a kill or a timeout.
+    pub(crate) fn from_panic(payload: Box<dyn Any + Send>) -> Result<Exit, Box<dyn Any + Send>> {
+        if payload.is::<KillPayload>() || payload.is::<TimeoutPayload>() {
+            Err(payload)
+        } else {
+            Ok(Exit::Panicked(payload))
         }
     }
 

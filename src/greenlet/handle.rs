@@ -63,7 +63,7 @@ impl<T> Greenlet<T> {
     }
 
     /// Reaches the greenlet; `None` while it is on its way to another hub.
-    pub(super) fn unparker(&self) -> Option<Unparker> {
+    pub(crate) fn unparker(&self) -> Option<Unparker> {
         self.shared().unparker()
     }
 

@@ -3,6 +3,7 @@
 //! Whoever waits for any of many things leaves an [`Observer`] with each: a number, and whom to tell it. It is told once, after the
 //! lock is released, and does with the number what it likes (see `sync::arrivals`). The [`Observation`] that it got in return
 //! takes it out again when dropped.
+#![cfg_attr(loom, expect(unreachable_pub, reason = "what is waited for together is left out of the loom build"))]
 
 use std::sync::Arc;
 
@@ -38,7 +39,6 @@ impl Observer {
 #[derive(Default)]
 pub(super) struct Observers {
     /// Mostly nobody: then it is no more than a pointer.
-    #[expect(clippy::box_collection, reason = "lines are large, and few queues have observers")]
     lines: Option<Box<Lines>>,
 }
 
