@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::SpawnError;
-use super::imap::Imap;
 use super::roster::{self, Patience, Refusal, Roster};
 use crate::greenlet::{Exit, Greenlet, spawn};
 use crate::time::deadline;
@@ -229,38 +228,6 @@ impl Group {
                 job.take().map(Greenlet::get)
             })
             .collect()
-    }
-
-    /// Calls `f` with each of the items, each in a greenlet of the group, and gives the values one after the other in the
-    /// order of the items.
-    ///
-    /// Items are taken, and greenlets spawned, from now on, as places come free, whether or not the values are asked for; but no
-    /// more than `maxsize` (a number, or `None`: no limit) ahead of the consumer. A greenlet that fails gives its
-    /// [`Exit`] in its place, and the iterator goes on; if the items' own iterator panics, that is the last thing it gives.
-    /// Dropping the iterator kills what is still running of it.
-    ///
-    /// ```
-    /// let pool = iora::pool::Pool::new(2);
-    /// let quotients: Vec<_> = pool.imap(|n: i32| 6 / n, [1, 0, 2], None).map(Result::ok).collect();
-    /// assert_eq!(quotients, [Some(6), None, Some(3)]);
-    /// ```
-    pub fn imap<I, F, R>(&self, f: F, items: I, maxsize: impl Into<Option<usize>>) -> Imap<R>
-    where
-        I: IntoIterator<IntoIter: 'static, Item: 'static>,
-        F: Fn(I::Item) -> R + 'static,
-        R: 'static,
-    {
-        Imap::new(self.clone(), f, items.into_iter(), maxsize.into(), true)
-    }
-
-    /// As [`imap`](Self::imap), but gives the values in the order in which they come.
-    pub fn imap_unordered<I, F, R>(&self, f: F, items: I, maxsize: impl Into<Option<usize>>) -> Imap<R>
-    where
-        I: IntoIterator<IntoIter: 'static, Item: 'static>,
-        F: Fn(I::Item) -> R + 'static,
-        R: 'static,
-    {
-        Imap::new(self.clone(), f, items.into_iter(), maxsize.into(), false)
     }
 
     /// Accepts no more greenlets: from now on `spawn` and its like panic. Those that wait for a place already, and iterators

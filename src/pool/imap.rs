@@ -61,6 +61,13 @@ struct Delivery<R> {
     result: Option<Result<R, Exit>>,
 }
 
+impl<R> Delivery<R> {
+    /// The worker has ended.
+    fn fill(&mut self, result: Result<R, Exit>) {
+        self.result = Some(result);
+    }
+}
+
 impl<R> Drop for Delivery<R> {
     fn drop(&mut self) {
         let result = self.result.take().unwrap_or(Err(Exit::Killed));
@@ -95,9 +102,43 @@ pub struct Imap<R> {
     given: usize,
 }
 
+impl Group {
+    /// Calls `f` with each of the items, each in a greenlet of the group, and gives the values one after the other in the
+    /// order of the items.
+    ///
+    /// Items are taken, and greenlets spawned, from now on, as places come free, whether or not the values are asked for; but no
+    /// more than `maxsize` (a number, or `None`: no limit) ahead of the consumer. A greenlet that fails gives its
+    /// [`Exit`] in its place, and the iterator goes on; if the items' own iterator panics, that is the last thing it gives.
+    /// Dropping the iterator kills what is still running of it.
+    ///
+    /// ```
+    /// let pool = iora::pool::Pool::new(2);
+    /// let quotients: Vec<_> = pool.imap(|n: i32| 6 / n, [1, 0, 2], None).map(Result::ok).collect();
+    /// assert_eq!(quotients, [Some(6), None, Some(3)]);
+    /// ```
+    pub fn imap<I, F, R>(&self, f: F, items: I, maxsize: impl Into<Option<usize>>) -> Imap<R>
+    where
+        I: IntoIterator<IntoIter: 'static, Item: 'static>,
+        F: Fn(I::Item) -> R + 'static,
+        R: 'static,
+    {
+        Imap::new(self.clone(), f, items.into_iter(), maxsize.into(), true)
+    }
+
+    /// As [`imap`](Self::imap), but gives the values in the order in which they come.
+    pub fn imap_unordered<I, F, R>(&self, f: F, items: I, maxsize: impl Into<Option<usize>>) -> Imap<R>
+    where
+        I: IntoIterator<IntoIter: 'static, Item: 'static>,
+        F: Fn(I::Item) -> R + 'static,
+        R: 'static,
+    {
+        Imap::new(self.clone(), f, items.into_iter(), maxsize.into(), false)
+    }
+}
+
 impl<R: 'static> Imap<R> {
     /// Begins to take items.
-    pub(super) fn new<T, F>(
+    fn new<T, F>(
         group: Group,
         f: F,
         items: impl Iterator<Item = T> + 'static,
@@ -154,7 +195,7 @@ fn feed<T: 'static, R: 'static>(
         );
         let worker = group.start_late(move || {
             let result = catch_unwind(AssertUnwindSafe(|| f(item)));
-            delivery.result = Some(result.map_err(Exit::from_payload));
+            delivery.fill(result.map_err(Exit::from_payload));
         });
         if let Some(worker) = worker
             && let Some(place) = shared.workers.borrow_mut().get_mut(&number)

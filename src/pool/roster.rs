@@ -118,7 +118,7 @@ impl Roster {
         patience: Patience,
         refused: impl FnOnce(&mut Locked<'_>) -> Option<Refusal>,
     ) -> Result<Slot<'_>, Refusal> {
-        let mut attempt = |view: &mut Locked<'_>| {
+        let attempt = |view: &mut Locked<'_>| {
             if view.state.taken < view.state.limit {
                 view.state.taken += 1;
                 Ok(())
@@ -163,7 +163,7 @@ impl Roster {
             new
         });
         if added {
-            slot.map(Slot::keep);
+            slot.into_iter().for_each(Slot::keep);
         }
         added
     }
