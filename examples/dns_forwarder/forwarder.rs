@@ -27,6 +27,7 @@ use crate::wire::{RECURSION_AVAILABLE, RESPONSE};
 
 /// What is left of a query's time for the way back to the client: a twentieth, but never more than this.
 const MOST_SPARE: Duration = Duration::from_millis(200);
+
 /// What all hubs share.
 pub(crate) struct Shared {
     /// What the command line said.
