@@ -103,3 +103,28 @@ fn dish_washers() {
     }
     assert_eq!(lines.len(), 13);
 }
+
+#[test]
+fn tcp_echo() {
+    let lines = lines("tcp_echo", &["20", "5"]);
+    // Ten of the clients have numbers of two digits.
+    let bytes = 20 * 5 * "message 0 of client 0\n".len() + 10 * 5;
+    assert_eq!(
+        lines[0],
+        format!("20 clients sent 100 messages and got all of their {bytes} bytes back")
+    );
+    assert_eq!(lines.len(), 2);
+}
+
+#[test]
+fn crawler() {
+    let lines = lines("crawler", &[]);
+    // Of the pages behind the one that never answers nobody hears.
+    assert!(lines[0].starts_with("crawled 371 pages in "), "{lines:?}");
+    assert!(
+        lines[1..].contains(&"    1  /page/13: the time was up".to_owned()),
+        "{lines:?}"
+    );
+    assert!(lines[1..].contains(&"  185  200 OK".to_owned()), "{lines:?}");
+    assert_eq!(lines.len(), 4);
+}

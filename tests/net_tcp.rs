@@ -264,6 +264,38 @@ fn the_end_of_a_stream_is_read_again_and_again() {
 }
 
 #[test]
+fn data_and_the_end_in_one_event_are_both_read() {
+    for half_first in [false, true] {
+        let (mut client, mut server) = pair();
+        let reader = iora::spawn(move || {
+            let mut buffer = [0; 16];
+            let first = server.read(&mut buffer).expect("reads");
+            // The read came up short, and no other event will come.
+            let ends: Vec<_> = (0..3).map(|_| server.read(&mut buffer).unwrap_or(0)).collect();
+            (first, ends)
+        });
+        until_parked(&reader, "recv");
+        client.write_all(b"last").expect("writes");
+        if half_first {
+            client.shutdown(Shutdown::Write).expect("connected");
+        }
+        drop(client);
+        assert_eq!(reader.get().expect("did not panic"), (4, vec![0; 3]));
+    }
+}
+
+#[test]
+fn a_reader_that_waits_hears_of_an_end_on_this_side() {
+    let (_client, server) = pair();
+    iora::scope(|scope| {
+        let reader = scope.spawn(|| (&server).read(&mut [0]).expect("reads"));
+        iora::yield_now();
+        server.shutdown(Shutdown::Read).expect("connected");
+        assert_eq!(reader.join().expect("did not panic"), 0);
+    });
+}
+
+#[test]
 fn peeking_leaves_what_it_saw() {
     let (mut client, server) = pair();
     let peeker = iora::spawn(move || {

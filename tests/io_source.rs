@@ -1,0 +1,113 @@
+//! Descriptors of any kind, made waitable.
+
+use std::io::{self, PipeReader, PipeWriter, Read, Write, pipe};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::thread;
+
+use iora::io::Source;
+
+#[path = "common/waiting.rs"]
+mod waiting;
+use waiting::until_parked;
+
+/// Both ends of a pipe.
+fn sources() -> (Source<PipeReader>, Source<PipeWriter>) {
+    let (reader, writer) = pipe().expect("a pipe");
+    (
+        Source::new(reader).expect("not a standard stream"),
+        Source::new(writer).expect("not a standard stream"),
+    )
+}
+
+#[test]
+fn a_pipe_carries_more_than_it_holds_between_greenlets() {
+    const SIZE: usize = 1 << 20;
+    let (mut reader, mut writer) = sources();
+    let writing = iora::spawn(move || writer.write_all(&vec![5; SIZE]).expect("writes"));
+    until_parked(&writing, "write");
+    let reading = iora::spawn(move || {
+        let mut all = Vec::new();
+        reader.read_to_end(&mut all).expect("reads");
+        all
+    });
+    assert_eq!(reading.get().expect("did not panic"), vec![5; SIZE]);
+    writing.get().expect("did not panic");
+}
+
+#[test]
+fn a_pipe_between_a_hub_and_a_thread_without_one() {
+    let (mut reader, mut writer) = sources();
+    let thread = thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("reads");
+        text
+    });
+    iora::spawn(move || writer.write_all(b"hello").expect("writes"))
+        .get()
+        .expect("did not panic");
+    assert_eq!(thread.join().expect("did not panic"), "hello");
+}
+
+#[test]
+fn the_standard_streams_are_left_alone() {
+    let error = Source::new(io::stderr()).expect_err("shared with others");
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn closing_ends_waits_and_later_calls() {
+    let (reader, _writer) = sources();
+    let reader = Arc::new(reader);
+    let waiters: Vec<_> = (0..2)
+        .map(|_| {
+            let reader = Arc::clone(&reader);
+            let waiter = iora::spawn(move || (&*reader).read(&mut [0]).expect_err("closed"));
+            until_parked(&waiter, "read");
+            waiter
+        })
+        .collect();
+    let closer = Arc::clone(&reader);
+    thread::spawn(move || closer.close()).join().expect("did not panic");
+    for waiter in waiters {
+        assert_eq!(waiter.get().expect("did not panic").raw_os_error(), Some(9), "EBADF");
+    }
+    assert_eq!((&*reader).read(&mut [0]).expect_err("closed").raw_os_error(), Some(9));
+}
+
+#[test]
+fn what_is_inside_comes_back_and_may_be_made_waitable_again() {
+    let (reader, mut writer) = sources();
+    let reading = iora::spawn(move || {
+        (&reader).read_exact(&mut [0]).expect("reads");
+        reader.into_inner()
+    });
+    until_parked(&reading, "read");
+    writer.write_all(b"x").expect("writes");
+    let inner = reading.get().expect("did not panic");
+    let mut again = Source::new(OwnedFd::from(inner)).map(|source| PipeReader::from(source.into_inner()));
+    let reader = Source::new(again.as_mut().expect("waitable").try_clone().expect("clones")).expect("waitable");
+    let reading = iora::spawn(move || (&reader).read(&mut [0; 2]).expect("reads"));
+    until_parked(&reading, "read");
+    writer.write_all(b"yz").expect("writes");
+    assert_eq!(reading.get().expect("did not panic"), 2);
+}
+
+#[test]
+fn an_operation_of_the_users_waits_as_ours_do() {
+    let (reader, mut writer) = sources();
+    let calls = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
+    let waiter = iora::spawn(move || {
+        reader.read_with(|mut pipe| {
+            assert!(pipe.as_fd().try_clone_to_owned().is_ok());
+            counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            pipe.read(&mut [0; 8])
+        })
+    });
+    until_parked(&waiter, "read");
+    writer.write_all(b"abc").expect("writes");
+    assert_eq!(waiter.get().expect("did not panic").expect("reads"), 3);
+    // Once before the wait and once after it.
+    assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 2);
+}
