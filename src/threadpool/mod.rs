@@ -8,4 +8,5 @@ mod job;
 mod pool;
 
 pub use apply::apply;
+pub use job::JobHandle;
 pub use pool::ThreadPool;

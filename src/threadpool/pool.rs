@@ -1,7 +1,8 @@
 //! A bounded pool of threads that come when there is work and go when there has been none for a while.
 //!
 //! Jobs stand in line while all threads are busy; idle threads stand in line while there is no job. Never both: whoever
-//! submits a job hands it to the first idle thread, starts a thread, or leaves the job in line.
+//! submits a job hands it to the first idle thread, starts a thread, or leaves the job in line. Jobs in line are bounded for
+//! [`ThreadPool::spawn`], which waits for room; [`ThreadPool::apply`] waits for its own job anyway.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,12 +12,19 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::job::{self, Job};
-use crate::hub::deadlock;
+use super::job::{self, Job, JobHandle};
+use crate::hub::{deadlock, park};
 use crate::sync::wait_queue::{Handover, View, WaitQueue, Waited};
 
-/// How long a thread stays without work.
+/// How long a thread stays without work, unless the pool says otherwise.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// The line of threads without work: a ticket is the hand that receives a job, or stays empty when the thread is to end.
+const THREADS: usize = 0;
+/// The line of those who submit and find no room: a ticket is the job, until it is in.
+const ROOM: usize = 1;
+/// The line of those who wait for all jobs to be done.
+const DONE: usize = 2;
 
 /// What the threads of a pool and those who submit share.
 struct Work {
@@ -24,18 +32,25 @@ struct Work {
     jobs: VecDeque<Job>,
     /// Threads there are, idle ones included.
     threads: usize,
-    /// Threads there may be.
+    /// Threads there may be, and jobs that may wait before `spawn` does.
     limit: usize,
+    /// Jobs that are in and not done.
+    unfinished: usize,
+    /// How long a thread stays without work.
+    idle: Duration,
     /// The pool was dropped: threads end when there is no job left.
     closed: bool,
 }
 
-impl Handover for Work {
-    /// Where an idle thread is handed its job.
+/// What is seen under the lock.
+type Locked<'a> = View<'a, Work, 3>;
+
+impl Handover<3> for Work {
     type Ticket = Option<Job>;
 
-    /// A thread that was handed a job and does not take it (it does not happen: threads are not killed) gives it back.
-    fn take_back(view: &mut View<'_, Self>, _: usize, ticket: &mut Option<Job>) {
+    /// A thread that was handed a job and does not take it (it does not happen: threads are not killed) gives it back. A job
+    /// that was let in is in.
+    fn take_back(view: &mut Locked<'_>, _: usize, ticket: &mut Option<Job>) {
         view.state.jobs.extend(ticket.take());
     }
 }
@@ -48,10 +63,11 @@ impl Handover for Work {
 /// ```
 /// let pool = iora::threadpool::ThreadPool::new(2);
 /// assert_eq!(pool.apply(|| 6 * 7), 42);
+/// assert_eq!(pool.map(|n: u64| n * n, [1, 2, 3]), [1, 4, 9]);
 /// ```
 pub struct ThreadPool {
     /// Shared with its threads.
-    work: Arc<WaitQueue<Work>>,
+    work: Arc<WaitQueue<Work, 3>>,
 }
 
 /// What becomes of a job that was just submitted.
@@ -69,11 +85,22 @@ impl ThreadPool {
     ///
     /// When `limit` is zero.
     pub fn new(limit: usize) -> ThreadPool {
+        ThreadPool::with_idle(limit, IDLE)
+    }
+
+    /// As [`new`](Self::new), with threads that end when they have had no work for `idle`.
+    ///
+    /// # Panics
+    ///
+    /// When `limit` is zero.
+    pub fn with_idle(limit: usize, idle: Duration) -> ThreadPool {
         assert!(limit > 0, "iora: a thread pool needs room for one thread");
         let work = Work {
             jobs: VecDeque::new(),
             threads: 0,
             limit,
+            unfinished: 0,
+            idle,
             closed: false,
         };
         ThreadPool {
@@ -94,31 +121,118 @@ impl ThreadPool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let (job, pending) = job::new(f);
-        self.submit(job);
-        match pending.wait() {
-            Ok(value) => value,
-            Err(payload) => resume_unwind(payload),
-        }
+        let (job, handle) = job::new(f);
+        let submitted = self.work.with(|view| submit(view, job));
+        self.start_if_needed(submitted);
+        handle.get().unwrap_or_else(|payload| resume_unwind(payload))
     }
 
-    /// Hands `job` to a thread.
-    fn submit(&self, job: Job) {
-        let submitted = self.work.with(|view| {
-            if let Some(ticket) = view.grant(0) {
-                // Counted as busy from here on: it must not pass for a thread that wakes nobody.
-                deadlock::worker_is_idle(false);
-                *ticket = Some(job);
-                return Submitted::Taken;
-            }
-            view.state.jobs.push_back(job);
-            if view.state.threads < view.state.limit {
-                view.state.threads += 1;
-                Submitted::NeedsThread
-            } else {
-                Submitted::Taken
-            }
+    /// Has `f` run on a thread of the pool.
+    ///
+    /// Parks the caller only while as many jobs as the pool may have threads wait for one already. If the system refuses the
+    /// pool's first thread, `f` runs on the caller's, which it blocks.
+    ///
+    /// ```
+    /// let pool = iora::threadpool::ThreadPool::new(2);
+    /// let jobs = [1, 2].map(|n| pool.spawn(move || n + 1));
+    /// assert_eq!(jobs.map(|job| job.get().unwrap()), [2, 3]);
+    /// ```
+    pub fn spawn<T, F>(&self, f: F) -> JobHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (job, handle) = job::new(f);
+        park::spend();
+        let waited = self.work.wait(ROOM, None, "thread pool", |view| {
+            let work = &view.state;
+            let room = work.jobs.len() < work.limit || work.threads < work.limit;
+            if room { Ok(submit(view, job)) } else { Err(Some(job)) }
         });
+        match waited {
+            Waited::AtOnce(submitted) => self.start_if_needed(submitted),
+            // Whoever granted it has let the job in, and there are threads as many as there may be.
+            Waited::Granted(_) => {}
+            Waited::TimedOut(job) | Waited::Refused(job) => {
+                // Nothing can be waited for while the thread unwinds: then there is no bound.
+                if let Some(job) = job {
+                    let submitted = self.work.with(|view| submit(view, job));
+                    self.start_if_needed(submitted);
+                }
+            }
+        }
+        handle
+    }
+
+    /// Calls `f` with each of the items on threads of the pool and gives the values in the order of the items.
+    ///
+    /// Parks the caller until all are done.
+    ///
+    /// # Panics
+    ///
+    /// With the first panic of `f`, in the order of the items; the others are done all the same.
+    pub fn map<I, F, R>(&self, f: F, items: I) -> Vec<R>
+    where
+        I: IntoIterator<Item: Send + 'static>,
+        F: Fn(I::Item) -> R + Send + Sync + 'static,
+        R: Send + 'static,
+    {
+        let f = Arc::new(f);
+        let one = |item| {
+            let f = f.clone();
+            self.spawn(move || f(item))
+        };
+        let jobs: Vec<_> = items.into_iter().map(one).collect();
+        jobs.into_iter()
+            .map(|job| job.get().unwrap_or_else(|payload| resume_unwind(payload)))
+            .collect()
+    }
+
+    /// Parks the caller until all work that was submitted is done.
+    ///
+    /// While the thread unwinds nothing can be waited for: then it returns at once.
+    pub fn join(&self) {
+        let waited = self.work.wait(DONE, None, "thread pool", |view| {
+            if view.state.unfinished == 0 { Ok(()) } else { Err(None) }
+        });
+        drop(waited);
+    }
+
+    /// Changes how many threads there may be. Threads that are too many end when they have done what they are at.
+    ///
+    /// # Panics
+    ///
+    /// When `limit` is zero.
+    pub fn resize(&self, limit: usize) {
+        assert!(limit > 0, "iora: a thread pool needs room for one thread");
+        let needed = self.work.with(|view| {
+            view.state.limit = limit;
+            let_in(view);
+            let too_many = view.state.threads.saturating_sub(limit);
+            for _ in 0..too_many {
+                if view.grant(THREADS).is_some() {
+                    deadlock::worker_is_idle(false);
+                }
+            }
+            let needed = view.state.jobs.len().min(limit.saturating_sub(view.state.threads));
+            view.state.threads += needed;
+            needed
+        });
+        (0..needed).for_each(|_| self.start_if_needed(Submitted::NeedsThread));
+    }
+
+    /// How many threads there may be.
+    pub fn limit(&self) -> usize {
+        self.work.with(|view| view.state.limit)
+    }
+
+    /// How many threads there are, idle ones included.
+    pub fn threads(&self) -> usize {
+        self.work.with(|view| view.state.threads)
+    }
+
+    /// Starts a thread that is counted already. If the system refuses it and there is no other, does one job here.
+    fn start_if_needed(&self, submitted: Submitted) {
         if let Submitted::NeedsThread = submitted
             && self.start_thread().is_err()
         {
@@ -132,6 +246,7 @@ impl ThreadPool {
             });
             if let Some(job) = orphan {
                 job();
+                self.work.with(one_done);
             }
         }
     }
@@ -146,16 +261,61 @@ impl ThreadPool {
     }
 }
 
+/// Under the lock: hands a job to an idle thread, or leaves it in line.
+fn submit(view: &mut Locked<'_>, job: Job) -> Submitted {
+    view.state.unfinished += 1;
+    if let Some(ticket) = view.grant(THREADS) {
+        // Counted as busy from here on: it must not pass for a thread that wakes nobody.
+        deadlock::worker_is_idle(false);
+        *ticket = Some(job);
+        return Submitted::Taken;
+    }
+    view.state.jobs.push_back(job);
+    if view.state.threads < view.state.limit {
+        view.state.threads += 1;
+        Submitted::NeedsThread
+    } else {
+        Submitted::Taken
+    }
+}
+
+/// Under the lock: jobs whose submitters wait come in, as far as there is room.
+fn let_in(view: &mut Locked<'_>) {
+    while view.state.jobs.len() < view.state.limit
+        && let Some(job) = view.grant(ROOM).and_then(Option::take)
+    {
+        view.state.jobs.push_back(job);
+        view.state.unfinished += 1;
+    }
+}
+
+/// Under the lock: a job is done.
+fn one_done(view: &mut Locked<'_>) {
+    view.state.unfinished -= 1;
+    if view.state.unfinished == 0 {
+        view.grant_all(DONE);
+    }
+}
+
 /// A thread's life.
-fn run(work: &WaitQueue<Work>) {
+fn run(work: &WaitQueue<Work, 3>) {
     loop {
-        let until = Instant::now().checked_add(IDLE);
-        let waited = work.wait(0, until, "work", |view| match view.state.jobs.pop_front() {
-            Some(job) => Ok(Some(job)),
-            None if view.state.closed => Ok(None),
-            None => {
-                deadlock::worker_is_idle(true);
-                Err(None)
+        let idle = work.with(|view| view.state.idle);
+        let until = Instant::now().checked_add(idle);
+        let waited = work.wait(THREADS, until, "work", |view| {
+            if view.state.threads > view.state.limit {
+                return Ok(None);
+            }
+            match view.state.jobs.pop_front() {
+                Some(job) => {
+                    let_in(view);
+                    Ok(Some(job))
+                }
+                None if view.state.closed => Ok(None),
+                None => {
+                    deadlock::worker_is_idle(true);
+                    Err(None)
+                }
             }
         });
         let job = match waited {
@@ -166,11 +326,14 @@ fn run(work: &WaitQueue<Work>) {
             }
         };
         match job {
-            Some(job) => job(),
+            Some(job) => {
+                job();
+                work.with(one_done);
+            }
             None => {
                 // A job that was left in line since the wait ended is not left behind.
                 let end = work.with(|view| {
-                    let end = view.state.jobs.is_empty();
+                    let end = view.state.jobs.is_empty() || view.state.threads > view.state.limit;
                     view.state.threads -= usize::from(end);
                     end
                 });
@@ -186,7 +349,7 @@ impl Drop for ThreadPool {
     fn drop(&mut self) {
         self.work.with(|view| {
             view.state.closed = true;
-            while view.grant(0).is_some() {
+            while view.grant(THREADS).is_some() {
                 deadlock::worker_is_idle(false);
             }
         });
