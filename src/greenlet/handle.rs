@@ -28,7 +28,6 @@ use crate::time::deadline;
 /// let job = iora::spawn(|| 6 * 7);
 /// assert_eq!(job.get().unwrap(), 42);
 /// ```
-#[must_use = "dropping the handle detaches the greenlet"]
 pub struct Greenlet<T> {
     /// What it shares with the greenlet.
     handle: Arc<dyn Handle<T>>,
