@@ -29,7 +29,7 @@ use std::time::Instant;
 use super::exit::{Ending, Exit};
 use super::local::Inherited;
 use crate::hub::interrupt::{Interrupt, discard};
-use crate::hub::park::Unparker;
+use crate::hub::park::{self, Unparker};
 use crate::hub::spawn;
 use crate::hub::task::{Info, Job};
 use crate::sync::wait_queue::observer::{Observation, Observer};
@@ -338,6 +338,10 @@ impl<T> Shared<T> {
                 Some(_) => Ok(()),
                 None => Err(()),
             });
+        if matches!(waited, Waited::AtOnce(())) {
+            // A loop that only joins those that have ended gives way too.
+            park::spend();
+        }
         matches!(waited, Waited::AtOnce(()) | Waited::Granted(()))
     }
 
