@@ -74,6 +74,7 @@ impl<T> Greenlet<T> {
     /// Parks the caller until the greenlet has ended, however it did.
     ///
     /// While the thread unwinds nothing can be waited for: then it returns at once.
+    #[inline]
     pub fn join(&self) {
         self.shared().wait(None);
     }
@@ -88,6 +89,7 @@ impl<T> Greenlet<T> {
     /// # Errors
     ///
     /// When it did not return: see [`Exit`]. A panic's report was printed when it happened; its payload is in the error.
+    #[inline]
     pub fn get(self) -> Result<T, Exit> {
         self.join();
         // SAFETY: `self` is the handle, and is consumed: nothing it lent is borrowed any more.

@@ -152,10 +152,11 @@ impl<T, F: FnOnce() -> T> Spawned<T, F> {
                 discard(value);
                 Err(Exit::from_payload(payload))
             }
-            (payload, result) => {
+            (Some(payload), result) => {
                 discard(payload);
                 result
             }
+            (None, result) => result,
         }
     }
 }
@@ -223,7 +224,9 @@ impl<T, F: FnOnce() -> T> Job for Spawned<T, F> {
         spawn::shield(true);
         self.shared.finish(result);
         // Links, and the destructor of a value that nobody wants, may have used local variables too.
-        discard(drop_locals());
+        if let Some(payload) = drop_locals() {
+            discard(payload);
+        }
     }
 
     fn info(&self) -> &Info {
@@ -395,11 +398,12 @@ impl<T> Shared<T> {
     ///
     /// The caller is the handle and does not use the outcome afterwards.
     pub(super) unsafe fn detach(&self) {
-        if self
-            .phase
-            .compare_exchange(LIVE, DETACHED, Ordering::AcqRel, Ordering::Acquire)
-            .is_err()
-        {
+        // Most are done by then, and need no exchange.
+        let detach = || {
+            self.phase
+                .compare_exchange(LIVE, DETACHED, Ordering::AcqRel, Ordering::Acquire)
+        };
+        if self.ready() || detach().is_err() {
             // SAFETY: the greenlet is done, and the caller is the handle.
             drop(unsafe { self.take() });
         }

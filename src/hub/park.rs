@@ -120,7 +120,7 @@ impl std::fmt::Debug for Unparker {
 ///
 /// In the hub's own loop, where there is nothing to park; on the thread's own stack when nobody can wake anybody any
 /// more, with a line for each greenlet.
-#[inline]
+#[inline(always)]
 pub(crate) fn park(deadline: Option<Instant>, what: &'static str) -> WakeReason {
     match current::hub() {
         Some(_) if std::thread::panicking() => WakeReason::Refused,
@@ -214,30 +214,44 @@ fn sleep_thread(deadline: Option<Instant>) {
 
 impl Hub {
     /// See [`park`].
+    #[inline(always)]
     fn park(&self, deadline: Option<Instant>, what: &'static str) -> WakeReason {
         let key = self.begin_park(what);
-        {
-            let mut tasks = self.tasks.borrow_mut();
-            let task = tasks.get_mut(key).expect("whoever runs has a task");
-            if let Some(interrupt) = task.take_interrupt() {
-                drop(tasks);
-                interrupt.raise();
-            }
-            if std::mem::take(&mut task.token) {
-                return WakeReason::Unparked;
-            }
-            task.state = State::Parked;
-            task.waits_for = what;
-            task.alarm = deadline.map(|at| self.alarms.borrow_mut().insert(at, Alarm::Wake(key)));
+        if !self.prepare_park(key, deadline, what) {
+            return WakeReason::Unparked;
         }
         match self.switch_out(key) {
             State::Woken(Reason::TimedOut) => WakeReason::TimedOut,
-            State::Woken(Reason::Deadlock) => {
-                let lines = self.describe();
-                panic!("{}", deadlock::report(what, &lines));
-            }
+            State::Woken(Reason::Deadlock) => self.report_deadlock(what),
             _ => WakeReason::Unparked,
         }
+    }
+
+    /// Marks the task parked. `false` if it was unparked before. Raises what is pending.
+    #[inline(never)]
+    fn prepare_park(&self, key: Key, deadline: Option<Instant>, what: &'static str) -> bool {
+        let mut tasks = self.tasks.borrow_mut();
+        let task = tasks.get_mut(key).expect("whoever runs has a task");
+        if let Some(interrupt) = task.take_interrupt() {
+            drop(tasks);
+            interrupt.raise();
+        }
+        if std::mem::take(&mut task.token) {
+            return false;
+        }
+        task.state = State::Parked;
+        task.waits_for = what;
+        if let Some(at) = deadline {
+            task.alarm = Some(self.alarms.borrow_mut().insert(at, Alarm::Wake(key)));
+        }
+        true
+    }
+
+    /// Nobody can wake anybody any more.
+    #[cold]
+    fn report_deadlock(&self, what: &str) -> ! {
+        let lines = self.describe();
+        panic!("{}", deadlock::report(what, &lines));
     }
 
     /// See [`yield_now`].

@@ -118,7 +118,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
     /// Attempts something under the lock; if that gives a ticket instead of a result, waits in `line` with it.
     ///
     /// Parks the caller until it is granted what it waits for, or `deadline` passes. `what` names the wait in one word.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wait<R>(
         &self,
         line: usize,
@@ -231,7 +231,7 @@ impl<'a, S: Handover<N>, const N: usize> View<'a, S, N> {
     #[inline]
     pub(crate) fn tell_all(&mut self) {
         while let Some(observer) = self.observers.next() {
-            self.wakes.more.push(Wake::Tell(observer));
+            self.wakes.more.get_or_insert_default().push(Wake::Tell(observer));
         }
     }
 
@@ -282,20 +282,25 @@ pub(crate) struct Waiting<'a, S: Handover<N>, const N: usize = 1> {
 
 impl<S: Handover<N>, const N: usize> Waiting<'_, S, N> {
     /// Parks until it is granted what it waits for or `deadline` passes. Never [`Waited::AtOnce`].
+    #[inline(always)]
     pub(crate) fn park<R>(self, deadline: Option<Instant>, what: &'static str) -> Waited<R, S::Ticket> {
-        self.until(|| park::park(deadline, what))
+        self.until(deadline, what, false)
     }
 
     /// As [`Waiting::park`], but never switches: blocks the thread. Only where another thread can end the wait.
     pub(crate) fn block<R>(self, deadline: Option<Instant>, what: &'static str) -> Waited<R, S::Ticket> {
-        self.until(|| park::block(deadline, what))
+        self.until(deadline, what, true)
     }
 
-    /// Calls `park` until it is granted something or `park` says that it will not be.
-    #[inline]
-    fn until<R>(mut self, park: impl Fn() -> WakeReason) -> Waited<R, S::Ticket> {
+    /// Parks, or really blocks, until it is granted something or will not be.
+    #[inline(always)]
+    fn until<R>(mut self, deadline: Option<Instant>, what: &'static str, block: bool) -> Waited<R, S::Ticket> {
         loop {
-            let reason = park();
+            let reason = if block {
+                park::block(deadline, what)
+            } else {
+                park::park(deadline, what)
+            };
             if let Some((ticket, granted)) = self.leave(|granted| granted || reason != WakeReason::Unparked) {
                 return match reason {
                     // What was granted counts even if the deadline passed as well: it must not be lost.
@@ -340,8 +345,8 @@ impl<S: Handover<N>, const N: usize> Drop for Waiting<'_, S, N> {
 struct Wakes {
     /// The first one added who waits.
     first: Option<Unparker>,
-    /// The others.
-    more: Vec<Wake>,
+    /// The others, if there are any.
+    more: Option<Vec<Wake>>,
 }
 
 /// Somebody to wake.
@@ -358,17 +363,26 @@ impl Wakes {
     fn add(&mut self, unparker: Unparker) {
         match self.first {
             None => self.first = Some(unparker),
-            Some(_) => self.more.push(Wake::Unpark(unparker)),
+            Some(_) => self.more.get_or_insert_default().push(Wake::Unpark(unparker)),
         }
     }
 
     /// Wakes them in the order in which they were added.
     #[inline]
     fn wake(self) {
-        if let Some(first) = self.first {
+        let Wakes { first, more } = self;
+        if let Some(first) = first {
             first.unpark();
         }
-        for wake in self.more {
+        if let Some(more) = more {
+            Wakes::wake_more(more);
+        }
+    }
+
+    /// The rare half of [`wake`](Self::wake).
+    #[cold]
+    fn wake_more(more: Vec<Wake>) {
+        for wake in more {
             match wake {
                 Wake::Unpark(unparker) => unparker.unpark(),
                 Wake::Tell(observer) => observer.tell(),
