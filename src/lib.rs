@@ -47,7 +47,7 @@ mod wait;
 #[cfg(not(loom))]
 pub use greenlet::{
     Builder, Current, Ending, Exit, Generator, Greenlet, HubGone, HubHandle, Hubs, LinkId, Local, Resumed, Scope,
-    ScopedGreenlet, Yielder, current, hubs, joinall, killall, scope, set_default_stack_size, shield, spawn,
+    ScopedGreenlet, TreeLocal, Yielder, current, hubs, idle, joinall, killall, scope, set_default_stack_size, shield, spawn,
     spawn_later, yield_now,
 };
 #[cfg(not(loom))]

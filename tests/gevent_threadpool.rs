@@ -76,7 +76,8 @@ fn g091_it_grows_and_shrinks() {
     assert_eq!(pool.threads(), 2, "both are at work");
     go_first.send(()).unwrap();
     go_second.send(()).unwrap();
-    (first.get().unwrap(), second.get().unwrap());
+    first.get().unwrap();
+    second.get().unwrap();
     while pool.threads() > 1 {
         iora::sleep(Duration::from_millis(1));
     }

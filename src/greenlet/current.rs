@@ -2,6 +2,7 @@
 
 use std::panic::Location;
 
+use crate::hub::idle;
 use crate::hub::interrupt::Interrupt;
 use crate::hub::park::{self, Unparker};
 use crate::hub::spawn;
@@ -61,4 +62,19 @@ pub fn current() -> Option<Current> {
 #[inline(always)]
 pub fn yield_now() {
     park::yield_now();
+}
+
+/// Parks the caller until nothing else on the thread is ready: no greenlet, no timer, no descriptor, no wake-up from
+/// another thread. For work that is to be done only when there is nothing better to do.
+///
+/// All who wait so go on in turn. On a thread without a hub it lets another thread run. While the thread unwinds it returns at
+/// once.
+///
+/// ```
+/// let busy = iora::spawn(|| (0..10).for_each(|_| iora::yield_now()));
+/// iora::idle();
+/// assert!(busy.ready());
+/// ```
+pub fn idle() {
+    idle::wait();
 }

@@ -181,6 +181,24 @@ impl<T> Greenlet<T> {
         }
     }
 
+    /// As [`link`](Self::link), but called only if the greenlet has returned its value.
+    pub fn link_value(&self, link: impl FnOnce() + Send + 'static) -> LinkId {
+        self.link(|ending| {
+            if ending == Ending::Returned {
+                link();
+            }
+        })
+    }
+
+    /// As [`link`](Self::link), but called only if the greenlet has ended without returning a value.
+    pub fn link_exception(&self, link: impl FnOnce(Ending) + Send + 'static) -> LinkId {
+        self.link(|ending| {
+            if ending != Ending::Returned {
+                link(ending);
+            }
+        })
+    }
+
     /// Takes a link back. Whether it was still there.
     pub fn unlink(&self, id: LinkId) -> bool {
         self.shared().unlink(id.0).is_some()

@@ -11,9 +11,10 @@ mod local;
 mod scope;
 mod shared;
 mod shield;
+mod tree_local;
 
 pub use builder::{Builder, set_default_stack_size, spawn, spawn_later};
-pub use current::{Current, current, yield_now};
+pub use current::{Current, current, idle, yield_now};
 pub use exit::{Ending, Exit};
 pub use generator::{Generator, Resumed, Yielder};
 pub use handle::{Greenlet, LinkId};
@@ -22,3 +23,4 @@ pub use join::{joinall, killall};
 pub use local::Local;
 pub use scope::{Scope, ScopedGreenlet, scope};
 pub use shield::shield;
+pub use tree_local::TreeLocal;

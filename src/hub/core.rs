@@ -20,6 +20,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::ops::Deref;
 use std::ptr::NonNull;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,6 +30,7 @@ use super::remote::Remote;
 use super::sources::SourceState;
 use super::spin::Spin;
 use super::task::{Body, Job, Reason, State, Task};
+use super::tree::Tree;
 use super::{deadlock, report};
 use crate::collections::slab::{Key, Slab};
 use crate::collections::timers::Timers;
@@ -94,6 +96,8 @@ pub(crate) struct Hub {
     pub(super) root: Key,
     /// Tasks whose turn will come, first in, first out.
     pub(super) ready: RefCell<VecDeque<Key>>,
+    /// Tasks that wait until nothing is ready.
+    pub(super) idlers: RefCell<VecDeque<Key>>,
     /// What happens when.
     pub(super) alarms: RefCell<Timers<Alarm>>,
     /// Descriptors registered with the poller.
@@ -137,6 +141,7 @@ impl Hub {
             tasks: RefCell::new(tasks),
             root,
             ready: RefCell::default(),
+            idlers: RefCell::default(),
             alarms: RefCell::new(Timers::new()),
             source_waiters: Cell::new(0),
             poller: RefCell::new(poller),
@@ -157,10 +162,9 @@ impl Hub {
 
     /// Takes in an unstarted greenlet: ready now, or at `start`.
     pub(super) fn add(&self, job: Arc<dyn Job>, reservation: Reservation, start: Option<Instant>) -> Key {
-        let key = self
-            .tasks
-            .borrow_mut()
-            .insert(Task::unstarted(job, reservation, start.is_none()));
+        let mut task = Task::unstarted(job, reservation, start.is_none());
+        task.tree = self.tree_of_running();
+        let key = self.tasks.borrow_mut().insert(task);
         match start {
             None => self.ready.borrow_mut().push_back(key),
             Some(at) => {
@@ -169,6 +173,13 @@ impl Hub {
             }
         }
         key
+    }
+
+    /// The tree of the greenlet that runs, made now if it has none; `None` if none runs.
+    #[inline]
+    pub(super) fn tree_of_running(&self) -> Option<Rc<Tree>> {
+        let key = self.running.get().filter(|key| *key != self.root)?;
+        self.with_task(key, |task| task.tree.get_or_insert_default().clone())
     }
 
     /// Calls `f` with the task, if it is still there. `f` must neither switch nor call back.

@@ -12,6 +12,8 @@ pub(crate) mod deadlock;
 #[cfg(not(loom))]
 mod end;
 #[cfg(not(loom))]
+pub(crate) mod idle;
+#[cfg(not(loom))]
 pub(crate) mod interrupt;
 #[cfg(not(loom))]
 mod make;
@@ -36,6 +38,8 @@ pub(crate) mod spawn;
 mod spin;
 #[cfg(not(loom))]
 pub(crate) mod task;
+#[cfg(not(loom))]
+pub(crate) mod tree;
 #[cfg(not(loom))]
 mod turn;
 

@@ -2,12 +2,14 @@
 
 use std::any::Any;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::interrupt::Interrupt;
 use super::park::Unparker;
 use super::task::{Info, Job};
+use super::tree::Tree;
 use super::{current, make};
 use crate::collections::timers::TimerKey;
 use crate::stack;
@@ -201,9 +203,19 @@ pub(crate) fn with_locals<R>(init: impl FnOnce() -> Box<dyn Any>, f: impl FnOnce
     current::hub()?.with_locals(init, f)
 }
 
-/// Takes the running greenlet's local variables, so that they can be dropped.
-pub(crate) fn take_locals() -> Option<Box<dyn Any>> {
-    with_current(|task| task.locals.take()).flatten()
+/// The tree of the greenlet that calls; `None` on a thread's own stack.
+pub(crate) fn current_tree() -> Option<Rc<Tree>> {
+    current::hub()?.tree_of_running()
+}
+
+/// Takes the running greenlet's local variables and its hold on its tree, so that they can be dropped; `None` if it has
+/// neither.
+pub(crate) fn take_locals() -> Option<(Option<Box<dyn Any>>, Option<Rc<Tree>>)> {
+    with_current(|task| {
+        let some = task.locals.is_some() || task.tree.is_some();
+        some.then(|| (task.locals.take(), task.tree.take()))
+    })
+    .flatten()
 }
 
 /// Calls `f` with the description of the running greenlet; `None` on a thread's own stack.

@@ -13,9 +13,11 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::Location;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::interrupt::Interrupt;
+use super::tree::Tree;
 use crate::collections::timers::TimerKey;
 use crate::coroutine::Coroutine;
 use crate::stack::Reservation;
@@ -100,6 +102,8 @@ pub(super) struct Task {
     pub(super) interrupts: Option<Box<VecDeque<Interrupt>>>,
     /// Storage of the greenlet-local variables, made at their first use.
     pub(super) locals: Option<Box<dyn Any>>,
+    /// What it shares with the greenlets that it spawned, or was spawned by.
+    pub(super) tree: Option<Rc<Tree>>,
 }
 
 impl Task {
@@ -128,6 +132,7 @@ impl Task {
             shields: 0,
             interrupts: None,
             locals: None,
+            tree: None,
         }
     }
 
@@ -184,5 +189,6 @@ impl Task {
         }
         // Values of greenlet-local variables belong to the greenlet's frames, not to whoever ends the thread.
         std::mem::forget(self.locals);
+        std::mem::forget(self.tree);
     }
 }

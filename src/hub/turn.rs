@@ -138,12 +138,17 @@ impl Hub {
         self.ticks.set(0);
         self.fire_alarms();
         self.read_inbox();
+        self.poll_now();
+        self.take_work();
+    }
+
+    /// Polls without waiting.
+    pub(super) fn poll_now(&self) {
         if !self.sources.borrow().is_empty() {
             let mut poller = self.poller.borrow_mut();
             let result = poller.poll_now(|token, readiness| self.source_event(token, readiness));
             result.expect("iora: polling failed");
         }
-        self.take_work();
     }
 
     /// Nothing is ready: sleeps until something may be.
@@ -152,7 +157,7 @@ impl Hub {
         self.ticks.set(0);
         self.fire_alarms();
         self.read_inbox();
-        if !self.ready.borrow().is_empty() || self.take_work() {
+        if !self.ready.borrow().is_empty() || self.take_work() || self.wake_idlers() {
             return;
         }
         if self.spin.spin(|| self.remote.has_messages()) {
