@@ -360,6 +360,44 @@ fn they_nest() {
 }
 
 #[test]
+fn a_shield_inside_is_its_own_also_when_it_changes_greenlets() {
+    let log = Rc::new(RefCell::new(Vec::new()));
+    let logs = log.clone();
+    let generator = Rc::new(RefCell::new(Generator::new(move |hand: &Yielder<(), ()>, ()| {
+        iora::shield(|| {
+            hand.give(());
+            iora::sleep(SHORT);
+            logs.borrow_mut().push("shielded");
+            hand.give(());
+        });
+        iora::sleep(LONG);
+        logs.borrow_mut().push("never");
+    })));
+    let first = generator.clone();
+    let resumes = iora::spawn(move || {
+        first.borrow_mut().resume();
+        iora::sleep(LONG);
+    });
+    iora::yield_now();
+    assert!(
+        resumes.kill_timeout(Duration::from_secs(60)),
+        "it is not shielded outside of the generator"
+    );
+    let second = generator.clone();
+    let resumes = iora::spawn(move || {
+        let mut generator = second.borrow_mut();
+        generator.resume();
+        generator.resume();
+    });
+    iora::yield_now();
+    resumes.kill();
+    assert_eq!(
+        (resumes.ending(), &*log.borrow()),
+        (Some(Ending::Killed), &vec!["shielded"])
+    );
+}
+
+#[test]
 fn one_left_in_a_greenlet_that_its_thread_leaves_behind_harms_nobody() {
     thread::spawn(|| {
         drop(iora::spawn(|| {

@@ -46,6 +46,8 @@ struct Exchange<S, Y, R> {
     returned: RefCell<Option<Result<R, Box<dyn Any + Send>>>>,
     /// The generator is being dropped.
     dropped: Cell<bool>,
+    /// The shields that the suspended generator is in: its own, not those of whoever resumes it.
+    shields: Cell<u32>,
     /// Whoever resumed the generator last was unwinding.
     in_unwind: Cell<bool>,
 }
@@ -117,6 +119,7 @@ impl<S: 'static, Y: 'static, R: 'static> Generator<S, Y, R> {
             given: RefCell::new(None),
             returned: RefCell::new(None),
             dropped: Cell::new(false),
+            shields: Cell::new(0),
             in_unwind: Cell::new(false),
         });
         let inside = exchange.clone();
@@ -186,7 +189,19 @@ impl<S, Y, R> Generator<S, Y, R> {
         self.begun = true;
         self.exchange.in_unwind.set(std::thread::panicking());
         let outer = spawn::replace_stack_limit(self.limit);
+        let shields = spawn::shields();
+        let inside = self.exchange.shields.get();
+        if inside > 0 {
+            spawn::set_shields(shields + inside);
+        }
         let status = coroutine.resume();
+        let left_in = spawn::shields();
+        if left_in != shields {
+            self.exchange.shields.set(left_in.saturating_sub(shields));
+            spawn::set_shields(shields);
+        } else {
+            self.exchange.shields.set(0);
+        }
         spawn::replace_stack_limit(outer);
         let finished = status == Status::Finished;
         if finished {

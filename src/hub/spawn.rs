@@ -140,6 +140,16 @@ pub(crate) fn shield(enter: bool) {
     });
 }
 
+/// How many shields whoever runs is in.
+pub(crate) fn shields() -> u32 {
+    with_current(|task| task.shields).unwrap_or(0)
+}
+
+/// Whoever runs goes on to a stack that is in as many shields (a generator's), or returns from there.
+pub(crate) fn set_shields(shields: u32) {
+    with_current(|task| task.shields = shields);
+}
+
 /// Raises the oldest pending interrupt of whoever runs, if it may be raised.
 pub(crate) fn raise_pending() {
     if std::thread::panicking() {
