@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use super::core::Hub;
 use super::current;
-use super::park::{self, Unparker, WakeReason};
+use super::park::{self, WakeReason};
 use super::poller::Readiness;
 use super::remote::{Message, Remote};
 pub(crate) use super::sources::Direction;
@@ -148,21 +148,18 @@ impl Registration {
         let Some(hub) = current::hub() else {
             return Ok(Waited::Refused);
         };
-        let me = Unparker::current().key();
-        if turn.place.is_none() {
-            match hub.sources.borrow_mut().get_mut(self.key) {
-                Some(state) => state.half(direction).waiters.push_back(me),
-                None => return Ok(Waited::Closed),
-            }
-            hub.source_waiters.set(hub.source_waiters.get() + 1);
-            turn.place = Some((*self, direction, me));
-        }
+        let me = hub.running.get().unwrap_or(hub.root);
         loop {
             match hub.sources.borrow_mut().get_mut(self.key) {
                 None => return Ok(Waited::Closed),
                 Some(state) if state.ended => return Ok(Waited::Closed),
                 Some(state) => {
                     let half = state.half(direction);
+                    if turn.place.is_none() {
+                        half.waiters.push_back(me);
+                        hub.source_waiters.set(hub.source_waiters.get() + 1);
+                        turn.place = Some((*self, direction, me));
+                    }
                     if (half.ready || half.closed) && half.waiters.front() == Some(&me) {
                         return Ok(Waited::Ready);
                     }
@@ -213,7 +210,11 @@ impl Drop for Turn {
                 return;
             };
             let half = state.half(direction);
-            half.waiters.retain(|other| *other != me);
+            if half.waiters.front() == Some(&me) {
+                half.waiters.pop_front();
+            } else {
+                half.waiters.retain(|other| *other != me);
+            }
             if half.ready || half.closed {
                 half.waiters.front().copied()
             } else {
