@@ -10,7 +10,7 @@ const VARIABLE: &str = "IORA_TEST_CHILD";
 /// Runs `body` in a process of its own, where no other test disturbs, and gives what came of it. `name` is the calling
 /// test's; in the child this does not return. `limits` are commands of the shell that come first, such as `ulimit`.
 ///
-/// A child that takes longer than a minute is killed: the output says so by its signal.
+/// A child that takes longer than five minutes is killed: the output says so by its signal.
 pub(crate) fn in_child(name: &str, limits: &str, body: impl FnOnce()) -> Output {
     if env::var(VARIABLE).is_ok_and(|test| test == name) {
         body();
@@ -19,7 +19,7 @@ pub(crate) fn in_child(name: &str, limits: &str, body: impl FnOnce()) -> Output 
     Command::new("sh")
         .args([
             "-c",
-            &format!("ulimit -c 0; {limits}\nexec timeout -s KILL 60 \"$@\""),
+            &format!("ulimit -c 0; {limits}\nexec timeout -s KILL 300 \"$@\""),
             "sh",
         ])
         .arg(env::current_exe().expect("a test has a file"))
