@@ -47,8 +47,8 @@ mod wait;
 #[cfg(not(loom))]
 pub use greenlet::{
     Builder, Current, Ending, Exit, Generator, Greenlet, HubGone, HubHandle, Hubs, LinkId, Local, Resumed, Scope,
-    ScopedGreenlet, TreeLocal, Yielder, current, hubs, idle, joinall, killall, scope, set_default_stack_size, shield, spawn,
-    spawn_later, yield_now,
+    ScopedGreenlet, TreeLocal, Yielder, current, hubs, idle, joinall, killall, scope, set_default_stack_size, shield,
+    spawn, spawn_later, yield_now,
 };
 #[cfg(not(loom))]
 pub use time::{Elapsed, Timeout, sleep, timeout};

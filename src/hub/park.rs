@@ -138,11 +138,6 @@ pub(crate) fn block(deadline: Option<Instant>, what: &'static str) -> WakeReason
     }
 }
 
-/// Whether the process has other threads, so that a [`block`] may be ended by one.
-pub(crate) fn has_other_threads() -> bool {
-    crate::sys::process::thread_count() != Some(1)
-}
-
 /// Lets every other ready greenlet run once. On a thread without a hub, lets another thread run.
 #[inline(always)]
 pub(crate) fn yield_now() {

@@ -14,20 +14,6 @@ use super::{current, make};
 use crate::collections::timers::TimerKey;
 use crate::stack;
 
-/// Makes the calling thread's hub if it has none yet.
-///
-/// # Errors
-///
-/// When the system refuses an epoll set or one of its descriptors.
-pub(crate) fn ensure_hub() -> io::Result<()> {
-    make::hub_or_new().map(|_| ())
-}
-
-/// Whether the calling thread has a hub.
-pub(crate) fn has_hub() -> bool {
-    current::hub().is_some()
-}
-
 /// Whether a greenlet calls, not the own stack of a thread.
 pub(crate) fn in_greenlet() -> bool {
     current::hub().is_some_and(|hub| hub.running.get().is_some_and(|key| key != hub.root))
@@ -218,9 +204,12 @@ pub(crate) fn current_tree() -> Option<Rc<Tree>> {
     current::hub()?.tree_of_running()
 }
 
+/// A greenlet's own local variables, and those of its tree.
+type Locals = (Option<Box<dyn Any>>, Option<Rc<Tree>>);
+
 /// Takes the running greenlet's local variables and its hold on its tree, so that they can be dropped; `None` if it has
 /// neither.
-pub(crate) fn take_locals() -> Option<(Option<Box<dyn Any>>, Option<Rc<Tree>>)> {
+pub(crate) fn take_locals() -> Option<Locals> {
     with_current(|task| {
         let some = task.locals.is_some() || task.tree.is_some();
         some.then(|| (task.locals.take(), task.tree.take()))
@@ -234,11 +223,6 @@ pub(crate) fn with_info<R>(f: impl FnOnce(&Info, Unparker) -> R) -> Option<R> {
     let job = with_current(|task| task.job.clone()).flatten()?;
     let key = hub.running.get()?;
     Some(f(job.info(), Unparker::of(&hub, key)))
-}
-
-/// A line for each greenlet of the calling thread's hub.
-pub(crate) fn describe_all() -> String {
-    current::hub().map_or_else(String::new, |hub| hub.describe())
 }
 
 /// Calls `f` with the record of whoever runs. `f` must neither switch nor call back.

@@ -53,7 +53,7 @@ impl Group {
     ///
     /// # Panics
     ///
-    /// As [`spawn`](crate::spawn); when the group is closed; when it would have to wait while its greenlet is unwinding.
+    /// As [`spawn`]; when the group is closed; when it would have to wait while its greenlet is unwinding.
     #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> Greenlet<T>
     where
@@ -173,7 +173,7 @@ impl Group {
     ///
     /// # Panics
     ///
-    /// As [`spawn`](crate::spawn); when the group is closed.
+    /// As [`spawn`]; when the group is closed.
     #[track_caller]
     pub fn apply_async<F, T>(&self, f: F) -> Greenlet<T>
     where

@@ -17,12 +17,14 @@ use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
+#[cfg(test)]
 use std::ops::Range;
 use std::ptr;
 use std::rc::Rc;
 
 use super::class::Class;
 use super::size;
+#[cfg(test)]
 use crate::sys::map::page_size;
 
 thread_local! {
@@ -153,7 +155,7 @@ impl Stack {
     }
 
     /// The addresses of the guard.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn guard(&self) -> Range<usize> {
         let limit = self.base.get() - self.class.size();
         limit..limit + page_size()
@@ -202,7 +204,7 @@ impl fmt::Debug for Stack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::DEFAULT_SIZE;
+    use crate::stack::size::DEFAULT_SIZE;
     use crate::sys::child;
 
     /// A stack of the default size.

@@ -7,7 +7,7 @@ use crate::greenlet::Greenlet;
 use crate::sync::wait_queue::observer::{Observation, Observer};
 use crate::sync::{AsyncResult, Event, Semaphore};
 
-/// What [`wait`](crate::wait) and [`iwait`](crate::iwait) wait for.
+/// What [`wait()`](crate::wait()) and [`iwait`](crate::iwait) wait for.
 ///
 /// | waitable | is ready when |
 /// | --- | --- |

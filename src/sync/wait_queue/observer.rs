@@ -3,7 +3,13 @@
 //! Whoever waits for any of many things leaves an [`Observer`] with each: a number, and whom to tell it. It is told once, after the
 //! lock is released, and does with the number what it likes (see `sync::arrivals`). The [`Observation`] that it got in return
 //! takes it out again when dropped.
-#![cfg_attr(loom, expect(unreachable_pub, reason = "what is waited for together is left out of the loom build"))]
+#![cfg_attr(
+    loom,
+    expect(
+        unreachable_pub,
+        reason = "what is waited for together is left out of the loom build"
+    )
+)]
 
 use std::sync::Arc;
 
