@@ -148,7 +148,7 @@ fn idle_returns_at_once_when_nothing_is_there_and_leaves_no_trace_when_killed() 
     iora::spawn(|| ()).join();
     iora::idle();
     std::thread::spawn(iora::idle).join().unwrap();
-    let idle = iora::spawn(|| iora::idle());
+    let idle = iora::spawn(iora::idle);
     let busy = iora::spawn(|| (0..10).for_each(|_| iora::yield_now()));
     iora::yield_now();
     idle.kill();

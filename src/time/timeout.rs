@@ -60,8 +60,7 @@ pub fn timeout<R>(limit: Duration, f: impl FnOnce() -> R) -> Result<R, Elapsed> 
 ///
 /// From [`start`](Self::start) on, when the time is up, it is raised at the next park point of the greenlet that started
 /// it, as an unwind that [`catch`](Self::catch) turns into an error; one that nobody catches ends the greenlet as
-/// [`Exit::TimedOut`](crate::Exit::TimedOut). [`silent`](Self::silent) ones are swallowed by their `catch`. Dropping it
-/// cancels it. It belongs to its greenlet and cannot be sent to another thread.
+/// [`Exit::TimedOut`](crate::Exit::TimedOut). Dropping it cancels it. It belongs to its greenlet and cannot be sent to another thread.
 pub struct Timeout {
     /// How long; `None` never expires.
     limit: Option<Duration>,
@@ -71,7 +70,7 @@ pub struct Timeout {
     set: Option<SetTimeout>,
     /// When it expires, while started.
     at: Option<Instant>,
-    /// Only for `Debug` and [`is_silent`](Self::is_silent): whoever catches it goes on as if nothing had happened.
+    /// See [`silent`](Self::silent).
     silent: bool,
     /// It belongs to a greenlet of this thread.
     not_send: PhantomData<*mut ()>,
@@ -90,7 +89,8 @@ impl Timeout {
         }
     }
 
-    /// One whose [`run`](Self::run) gives `None` instead of an error that has to be dealt with.
+    /// The same, marked as one whose expiry is no failure (gevent's `exception=False`): [`run`](Self::run) it and go on.
+    /// `Debug` says so.
     pub fn silent(limit: impl Into<Option<Duration>>) -> Timeout {
         let mut timeout = Timeout::new(limit);
         timeout.silent = true;
