@@ -116,8 +116,37 @@ impl<T, const N: usize> Lines<T, N> {
         }
     }
 
-    /// Whether the value stands in a line still.
+    /// The first in line, if any.
     #[inline]
+    pub(crate) fn first(&mut self, line: usize) -> Option<&mut T> {
+        match self.ends[line].first {
+            NONE => None,
+            first => self.entry(first).value.as_mut(),
+        }
+    }
+
+    /// Those who stand in a line, in order.
+    pub(crate) fn iter(&self, line: usize) -> impl Iterator<Item = &T> {
+        let mut next = self.ends[line].first;
+        std::iter::from_fn(move || {
+            let entry = match next {
+                NONE => return None,
+                0 => &self.inline,
+                index => &self.more[index as usize - 1],
+            };
+            next = entry.next;
+            entry.value.as_ref()
+        })
+    }
+
+    /// The value at a place.
+    #[inline]
+    pub(crate) fn at(&mut self, place: &Place) -> Option<&mut T> {
+        self.entry(place.0).value.as_mut()
+    }
+
+    /// Whether the value stands in a line still.
+    #[cfg(test)]
     pub(crate) fn in_line(&mut self, place: &Place) -> bool {
         self.entry(place.0).line.is_some()
     }
@@ -155,8 +184,7 @@ impl<T, const N: usize> Lines<T, N> {
     /// How many stand in this line; counts them.
     #[cfg(test)]
     pub(crate) fn len(&self, line: usize) -> usize {
-        let here = |entry: &&Entry<T>| entry.line == Some(line as u8);
-        std::iter::once(&self.inline).chain(&self.more).filter(here).count()
+        self.iter(line).count()
     }
 
     /// Makes a vacant place one that stands in `line`, not linked yet.
@@ -260,6 +288,8 @@ mod tests {
                     prop_assert_eq!(lines.in_line(place), model.iter().any(|line| line.contains(number)));
                 }
                 for (line, model) in model.iter().enumerate() {
+                    prop_assert_eq!(lines.iter(line).copied().collect::<VecDeque<_>>(), model.clone());
+                    prop_assert_eq!(lines.first(line).copied(), model.front().copied());
                     prop_assert_eq!(lines.len(line), model.len());
                     prop_assert_eq!(lines.is_empty(line), model.is_empty());
                 }

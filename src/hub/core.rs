@@ -188,6 +188,13 @@ impl Hub {
         self.tasks.borrow_mut().get_mut(key).map(f)
     }
 
+    /// The number of the greenlet that runs; `None` on the thread's own stack.
+    pub(super) fn running_id(&self) -> Option<u64> {
+        let tasks = self.tasks.borrow();
+        let job = &tasks.get(self.running.get()?)?.job;
+        job.as_ref().map(|job| job.info().id)
+    }
+
     /// Makes a parked task ready. One that has not parked keeps a token; one that is woken already stays so.
     #[inline]
     pub(super) fn wake(&self, key: Key, reason: Reason) {

@@ -31,10 +31,15 @@ thread_local! {
     static IDS: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
 }
 
+thread_local! {
+    /// The number of the thread's own stack; 0 until somebody asks for it.
+    static OWN_ID: Cell<u64> = const { Cell::new(0) };
+}
+
 /// Numbers taken from the process's counter at a time.
 const BLOCK: u64 = 1024;
 
-/// A number that no other greenlet of the process has.
+/// A number that no other greenlet or thread's own stack of the process has.
 #[inline]
 pub(super) fn next_id() -> u64 {
     static NEXT_BLOCK: AtomicU64 = AtomicU64::new(1);
@@ -45,6 +50,14 @@ pub(super) fn next_id() -> u64 {
     }
     IDS.set((next + 1, end));
     next
+}
+
+/// The number of the thread's own stack, which nothing else in the process has.
+pub(super) fn own_id() -> u64 {
+    if OWN_ID.get() == 0 {
+        OWN_ID.set(next_id());
+    }
+    OWN_ID.get()
 }
 
 /// Its destructor runs when the thread ends.

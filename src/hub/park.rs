@@ -138,6 +138,13 @@ pub(crate) fn block(deadline: Option<Instant>, what: &'static str) -> WakeReason
     }
 }
 
+/// A number that names the caller, a greenlet or a thread's own stack, and nobody else in the life of the process.
+pub(crate) fn current_id() -> u64 {
+    current::hub()
+        .and_then(|hub| hub.running_id())
+        .unwrap_or_else(current::own_id)
+}
+
 /// Lets every other ready greenlet run once. On a thread without a hub, lets another thread run.
 #[inline(always)]
 pub(crate) fn yield_now() {

@@ -50,3 +50,10 @@ pub(crate) fn block(deadline: Option<Instant>, what: &'static str) -> WakeReason
 
 /// Models have no budget.
 pub(crate) fn spend() {}
+
+/// A number that names the calling thread.
+pub(crate) fn current_id() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    loom::thread_local! { static ID: u64 = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed); }
+    ID.with(|id| *id)
+}

@@ -6,20 +6,30 @@
 //!
 //! Nothing here waits while its greenlet is unwinding (in a destructor, during a panic or a kill), because no greenlet may
 //! be switched then: waits with a timeout say at once that it passed, the others panic (so the process aborts), except
-//! [`Mutex::lock`], which blocks the thread if another thread holds the lock.
+//! [`Mutex::lock`] (and [`ReentrantMutex::lock`]), which blocks the thread if another thread holds the lock.
 
 pub(crate) mod arrivals;
 mod async_result;
+mod barrier;
 mod condvar;
 mod event;
 mod mutex;
+mod once_cell;
+mod poison;
 mod raw_mutex;
+mod raw_rw_lock;
+mod reentrant_mutex;
+mod rw_lock;
 mod semaphore;
 pub(crate) mod wait_queue;
 
 pub use async_result::AsyncResult;
+pub use barrier::{Barrier, BarrierWaitResult};
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::Event;
 pub use mutex::{Mutex, MutexGuard};
-pub use semaphore::{Permit, Semaphore};
+pub use once_cell::{LazyCell, OnceCell};
+pub use reentrant_mutex::{ReentrantMutex, ReentrantMutexGuard};
+pub use rw_lock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
 pub use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};

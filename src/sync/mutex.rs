@@ -1,22 +1,16 @@
 //! The lock with what it protects: std's interface over [`RawMutex`].
-//!
-//! Poisoning is as in std: a guard that is dropped by an unwinding that began while it was held marks the mutex, because what
-//! it protects may be half changed. A kill or a timeout that unwinds through a guard is such an unwinding.
 #![expect(unsafe_code, reason = "the lock is what makes access to the cell exclusive")]
 
+use super::poison::{self, Held, Poison};
 use super::raw_mutex::RawMutex;
 use crate::hub::park;
-use crate::primitive::{
-    atomic::{AtomicBool, Ordering},
-    const_unless_loom,
-};
+use crate::primitive::const_unless_loom;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
-use std::thread;
+use std::sync::{LockResult, TryLockError, TryLockResult};
 
 /// A mutual exclusion lock: [`std::sync::Mutex`] for greenlets, and for threads too.
 ///
@@ -34,7 +28,7 @@ pub struct Mutex<T: ?Sized> {
     /// Who may touch `value`.
     raw: RawMutex,
     /// A guard was dropped by a panic or a kill.
-    poisoned: AtomicBool,
+    poison: Poison,
     /// What the lock protects.
     value: UnsafeCell<T>,
 }
@@ -52,7 +46,7 @@ impl<T> Mutex<T> {
     const_unless_loom! {
         /// An unlocked mutex.
         pub const fn new(value: T) -> Mutex<T> {
-            Mutex { raw: RawMutex::new(), poisoned: AtomicBool::new(false), value: UnsafeCell::new(value) }
+            Mutex { raw: RawMutex::new(), poison: Poison::new(), value: UnsafeCell::new(value) }
         }
     }
 
@@ -63,7 +57,7 @@ impl<T> Mutex<T> {
     /// If the mutex is poisoned; the error holds the value.
     pub fn into_inner(self) -> LockResult<T> {
         let poisoned = self.is_poisoned();
-        or_poisoned(poisoned, self.value.into_inner())
+        poison::judge(poisoned, self.value.into_inner())
     }
 }
 
@@ -102,12 +96,12 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Whether a guard was dropped by a panic or a kill.
     pub fn is_poisoned(&self) -> bool {
-        self.poisoned.load(Ordering::Relaxed)
+        self.poison.is_set()
     }
 
     /// Forgets the poisoning: the caller has made the value whole again.
     pub fn clear_poison(&self) {
-        self.poisoned.store(false, Ordering::Relaxed);
+        self.poison.clear();
     }
 
     /// The value, for its only owner: nothing has to be locked.
@@ -116,7 +110,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// If the mutex is poisoned; the error holds the reference.
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
-        or_poisoned(self.is_poisoned(), self.value.get_mut())
+        self.poison.judge(self.value.get_mut())
     }
 
     /// The guard of a lock that has just been taken.
@@ -124,20 +118,10 @@ impl<T: ?Sized> Mutex<T> {
     fn guard(&self) -> LockResult<MutexGuard<'_, T>> {
         let guard = MutexGuard {
             mutex: self,
-            panicking: thread::panicking(),
+            held: Held::begin(),
             here: PhantomData,
         };
-        or_poisoned(self.is_poisoned(), guard)
-    }
-}
-
-/// `value`, as an error if poisoned.
-#[inline]
-fn or_poisoned<T>(poisoned: bool, value: T) -> LockResult<T> {
-    if poisoned {
-        Err(PoisonError::new(value))
-    } else {
-        Ok(value)
+        self.poison.judge(guard)
     }
 }
 
@@ -170,8 +154,8 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
 pub struct MutexGuard<'a, T: ?Sized> {
     /// What is locked.
     mutex: &'a Mutex<T>,
-    /// Whether the thread was unwinding already when it locked: then that unwinding poisons nothing.
-    panicking: bool,
+    /// Since when it is held.
+    held: Held,
     /// The thread that locked must unlock: a guard is not `Send`.
     here: PhantomData<*const ()>,
 }
@@ -207,9 +191,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if thread::panicking() && !self.panicking {
-            self.mutex.poisoned.store(true, Ordering::Relaxed);
-        }
+        self.mutex.poison.end(&self.held);
         self.mutex.raw.unlock();
     }
 }
@@ -231,6 +213,7 @@ mod tests {
     use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Arc;
+    use std::thread;
 
     #[test]
     fn excludes() {

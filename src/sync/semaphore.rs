@@ -2,12 +2,16 @@
 //!
 //! A permit that is released while somebody waits goes to the first in line and never shows in the count: the count is
 //! above zero only when nobody waits. So no newcomer gets past a waiter.
+//!
+//! The bound of a [`BoundedSemaphore`] is part of the state, and for a plain one beyond reach. Under the bound, only a
+//! release too many can find all permits free.
 
 use super::wait_queue::observer::{Observation, Observer};
 use super::wait_queue::{Handover, View, WaitQueue, Waited, deadline_after, refused};
 use crate::hub::park;
 use crate::primitive::const_unless_loom;
 use std::fmt;
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 /// A number of permits that greenlets and threads acquire and release.
@@ -31,21 +35,30 @@ pub struct Semaphore {
     queue: WaitQueue<Permits>,
 }
 
-/// How many permits nobody holds.
-struct Permits(usize);
+/// What is counted.
+struct Permits {
+    /// How many permits nobody holds.
+    free: usize,
+    /// How many there are; `usize::MAX` if more may be added.
+    bound: usize,
+}
 
 impl Permits {
-    /// Gives a permit to the first in line or, if nobody waits, counts it.
-    fn release(view: &mut View<'_, Permits>) {
+    /// Gives a permit to the first in line or, if nobody waits, counts it. False if there would be more than the bound.
+    fn release(view: &mut View<'_, Permits>) -> bool {
+        if view.state.free == view.state.bound {
+            return false;
+        }
         if view.grant(0).is_none() {
-            view.state.0 = view.state.0.saturating_add(1);
+            view.state.free += 1;
             view.tell_all();
         }
+        true
     }
 
     /// Takes a permit that nobody holds.
     fn acquire(view: &mut View<'_, Permits>) -> Result<(), ()> {
-        view.state.0 = view.state.0.checked_sub(1).ok_or(())?;
+        view.state.free = view.state.free.checked_sub(1).ok_or(())?;
         Ok(())
     }
 }
@@ -54,6 +67,7 @@ impl Handover for Permits {
     type Ticket = ();
 
     fn take_back(view: &mut View<'_, Permits>, _line: usize, _ticket: &mut ()) {
+        // Below the bound: this permit is not free.
         Permits::release(view);
     }
 }
@@ -62,7 +76,7 @@ impl Semaphore {
     const_unless_loom! {
         /// A semaphore with so many permits.
         pub const fn new(permits: usize) -> Semaphore {
-            Semaphore { queue: WaitQueue::new(Permits(permits)) }
+            Semaphore { queue: WaitQueue::new(Permits { free: permits, bound: usize::MAX }) }
         }
     }
 
@@ -98,13 +112,20 @@ impl Semaphore {
     }
 
     /// Gives a permit back, or adds one. Any greenlet or thread may do so. Never waits.
+    ///
+    /// # Panics
+    ///
+    /// If it is a [`BoundedSemaphore`] and nobody holds a permit; if there are `usize::MAX` already.
     pub fn release(&self) {
-        self.queue.with(Permits::release);
+        assert!(
+            self.queue.with(Permits::release),
+            "a semaphore was released more often than it was acquired"
+        );
     }
 
     /// How many permits nobody holds or has been promised.
     pub fn permits(&self) -> usize {
-        self.queue.with(|view| view.state.0)
+        self.queue.with(|view| view.state.free)
     }
 
     /// As [`acquire`](Semaphore::acquire); the permit is released when the [`Permit`] is dropped.
@@ -133,7 +154,7 @@ impl Semaphore {
 
     /// Has `observer` told when there is a permit that nobody holds or has been promised.
     pub(crate) fn observe(&self, observer: Observer) -> Observation<'_> {
-        self.queue.observe(observer, |view| view.state.0 > 0)
+        self.queue.observe(observer, |view| view.state.free > 0)
     }
 
     /// Waits for a permit.
@@ -147,6 +168,48 @@ impl fmt::Debug for Semaphore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Semaphore")
+            .field("permits", &self.permits())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A [`Semaphore`] of a fixed number of permits: a release too many is a bug, and panics.
+///
+/// It is a semaphore in all else, and is used as one.
+///
+/// ```
+/// use iora::sync::BoundedSemaphore;
+///
+/// static CONNECTIONS: BoundedSemaphore = BoundedSemaphore::new(10);
+///
+/// let connection = CONNECTIONS.hold();
+/// assert_eq!(CONNECTIONS.permits(), 9);
+/// drop(connection);
+/// assert!(std::panic::catch_unwind(|| CONNECTIONS.release()).is_err());
+/// ```
+pub struct BoundedSemaphore(Semaphore);
+
+impl BoundedSemaphore {
+    const_unless_loom! {
+        /// A semaphore with so many permits, and never more.
+        pub const fn new(permits: usize) -> BoundedSemaphore {
+            BoundedSemaphore(Semaphore { queue: WaitQueue::new(Permits { free: permits, bound: permits }) })
+        }
+    }
+}
+
+impl Deref for BoundedSemaphore {
+    type Target = Semaphore;
+
+    fn deref(&self) -> &Semaphore {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BoundedSemaphore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("BoundedSemaphore")
             .field("permits", &self.permits())
             .finish_non_exhaustive()
     }
@@ -169,7 +232,8 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.semaphore.release();
+        // If somebody released one too many, this one is back already: that release has been, or will be, the one to panic.
+        self.semaphore.queue.with(Permits::release);
     }
 }
 

@@ -16,6 +16,8 @@
 //! 5. *Nothing is woken, dropped or called back under the lock*: those to wake are collected and woken after it.
 //! 6. *Observers* stand beside the lines: they are told that there is something ([`View::tell_all`]), once, and are granted
 //!    nothing. The check and the registration are one section, as in 1.
+//! 7. *One of several*: a waiter that stands in the lines of several queues at once stands in each under the same [`Claim`].
+//!    Whoever grants it something has to win the claim first, and passes it over otherwise: it is granted one thing in all.
 //!
 //! The lock is never held across a park, so waiting for it is as short as the sections here.
 
@@ -24,8 +26,13 @@ pub(crate) mod observer;
 use self::observer::{Observation, Observed, Observer, Observers};
 use crate::collections::lines::{Lines, Place};
 use crate::hub::park::{self, Unparker, WakeReason};
-use crate::primitive::{ShortGuard, ShortLock, const_unless_loom};
+use crate::primitive::{
+    ShortGuard, ShortLock,
+    atomic::{AtomicBool, Ordering},
+    const_unless_loom,
+};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a primitive tells its wait queue: what waiters carry, and what becomes of a grant whose waiter was unwound.
@@ -36,6 +43,9 @@ pub(crate) trait Handover<const N: usize = 1>: Sized {
     /// A waiter of `line` was granted something and unwound before it ran: grant it to the next, or take it back.
     /// What is left in `ticket` is dropped after unlocking.
     fn take_back(view: &mut View<'_, Self, N>, line: usize, ticket: &mut Self::Ticket);
+
+    /// A waiter left `line` without having been granted anything.
+    fn left(_view: &mut View<'_, Self, N>, _line: usize) {}
 }
 
 /// The state of a primitive whose notifications go to all who wait and need not be passed on by anyone.
@@ -50,8 +60,10 @@ impl Handover for Broadcast {
 
 /// One waiter.
 struct Waiter<T> {
-    /// Wakes it; gone once it was granted.
+    /// Wakes it; gone once it was granted something.
     unparker: Option<Unparker>,
+    /// What has to be won before it is granted anything; see invariant 7.
+    claim: Option<Claim>,
     /// See invariant 3.
     ticket: T,
 }
@@ -60,7 +72,7 @@ struct Waiter<T> {
 struct Inner<S: Handover<N>, const N: usize> {
     /// The primitive's own.
     state: S,
-    /// Who waits. Those out of line have been granted something.
+    /// Who waits. Those out of line have been granted something, or were passed over.
     lines: Lines<Waiter<S::Ticket>, N>,
     /// Who is only told.
     observers: Observers,
@@ -82,6 +94,32 @@ pub(crate) struct View<'a, S: Handover<N>, const N: usize = 1> {
     observers: &'a mut Observers,
     /// Whom to wake after unlocking.
     wakes: &'a mut Wakes,
+}
+
+/// The right to grant a waiter that stands in several lines what it waits for. Whoever wins it first has it.
+#[derive(Clone)]
+pub(crate) struct Claim(Arc<AtomicBool>);
+
+impl Claim {
+    /// Nobody has won it yet.
+    pub(crate) fn new() -> Claim {
+        Claim(Arc::new(AtomicBool::new(false)))
+    }
+
+    /// Whether the caller is the first.
+    pub(crate) fn win(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether somebody has won it.
+    pub(crate) fn is_won(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Whether both are one claim.
+    fn is(&self, other: &Claim) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// How a wait ended. The ticket comes back in every case.
@@ -141,6 +179,18 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
         end: End,
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
     ) -> Result<R, Waiting<'_, S, N>> {
+        self.enter_under(None, line, end, attempt)
+    }
+
+    /// As [`WaitQueue::enter`], for a waiter that stands in other lines under the same claim.
+    #[inline]
+    pub(crate) fn enter_under<R>(
+        &self,
+        claim: Option<&Claim>,
+        line: usize,
+        end: End,
+        attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
+    ) -> Result<R, Waiting<'_, S, N>> {
         let mut wakes = Wakes::default();
         let mut inner = self.lock();
         let result = match attempt(&mut View::new(&mut inner, &mut wakes)) {
@@ -148,6 +198,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
             Err(ticket) => {
                 let waiter = Waiter {
                     unparker: Some(Unparker::current()),
+                    claim: claim.cloned(),
                     ticket,
                 };
                 let place = match end {
@@ -215,6 +266,9 @@ impl<'a, S: Handover<N>, const N: usize> View<'a, S, N> {
     /// Grants the first in `line` what it waits for: it leaves the line and will be woken. `None` if nobody waits.
     #[inline]
     pub(crate) fn grant(&mut self, line: usize) -> Option<&mut S::Ticket> {
+        while self.lines.first(line)?.claim.as_ref().is_some_and(|claim| !claim.win()) {
+            self.lines.step_out_first(line);
+        }
         let waiter = self.lines.step_out_first(line)?;
         if let Some(unparker) = waiter.unparker.take() {
             self.wakes.add(unparker);
@@ -233,6 +287,19 @@ impl<'a, S: Handover<N>, const N: usize> View<'a, S, N> {
         while let Some(observer) = self.observers.next() {
             self.wakes.more.get_or_insert_default().push(Wake::Tell(observer));
         }
+    }
+
+    /// The ticket of the first in `line`, which must not wait under a [`Claim`].
+    pub(crate) fn first(&mut self, line: usize) -> Option<&mut S::Ticket> {
+        self.lines.first(line).map(|waiter| &mut waiter.ticket)
+    }
+
+    /// Whether somebody stands in `line` who can be granted something, other than under `claim`.
+    pub(crate) fn others_in(&self, line: usize, claim: &Claim) -> bool {
+        self.lines.iter(line).any(|waiter| match &waiter.claim {
+            None => true,
+            Some(other) => !other.is(claim) && !other.is_won(),
+        })
     }
 
     /// Whether nobody stands in `line`.
@@ -315,13 +382,24 @@ impl<S: Handover<N>, const N: usize> Waiting<'_, S, N> {
     /// Takes the waiter out if `leaves` says so of its having been granted something: its ticket, and that answer.
     #[inline]
     fn leave(&mut self, leaves: impl FnOnce(bool) -> bool) -> Option<(S::Ticket, bool)> {
+        let mut wakes = Wakes::default();
         let mut inner = self.queue.lock();
-        let granted = !inner.lines.in_line(self.place.as_ref()?);
+        let granted = inner.lines.at(self.place.as_ref()?)?.unparker.is_none();
         if !leaves(granted) {
             return None;
         }
         let waiter = inner.lines.take(self.place.take()?)?;
+        if !granted {
+            S::left(&mut View::new(&mut inner, &mut wakes), self.line);
+        }
+        drop(inner);
+        wakes.wake();
         Some((waiter.ticket, granted))
+    }
+
+    /// Leaves the line: the ticket, and whether something was granted.
+    pub(crate) fn end(mut self) -> Option<(S::Ticket, bool)> {
+        self.leave(|_| true)
     }
 }
 
@@ -330,10 +408,11 @@ impl<S: Handover<N>, const N: usize> Drop for Waiting<'_, S, N> {
         let Some(place) = self.place.take() else { return };
         let mut wakes = Wakes::default();
         let mut inner = self.queue.lock();
-        let granted = !inner.lines.in_line(&place);
         let mut waiter = inner.lines.take(place);
-        if let Some(waiter) = waiter.as_mut().filter(|_| granted) {
-            S::take_back(&mut View::new(&mut inner, &mut wakes), self.line, &mut waiter.ticket);
+        let mut view = View::new(&mut inner, &mut wakes);
+        match &mut waiter {
+            Some(waiter) if waiter.unparker.is_none() => S::take_back(&mut view, self.line, &mut waiter.ticket),
+            _ => S::left(&mut view, self.line),
         }
         drop(inner);
         wakes.wake();

@@ -66,6 +66,8 @@ const UNSAFE: &[&str] = &[
     "stack/pool.rs",
     "stack/slab.rs",
     "sync/mutex.rs",
+    "sync/reentrant_mutex.rs",
+    "sync/rw_lock.rs",
     "sys/alternate_stack.rs",
     "sys/connect.rs",
     "sys/descriptor.rs",
