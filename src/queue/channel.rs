@@ -4,6 +4,7 @@ use super::core::{Core, Failure};
 use super::error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
 use super::facade::{Iter, transfer};
 use crate::primitive::const_unless_loom;
+use crate::sync::Choice;
 use crate::sync::wait_queue::deadline_after;
 use std::collections::VecDeque;
 use std::fmt;

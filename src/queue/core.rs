@@ -9,9 +9,12 @@
 //! 2. An item goes straight into the hand of the first getter in line, if one waits: nobody can take it on the way.
 //! 3. When an item is taken out, the first putter in line moves its own in: the order of putting is kept.
 //! 4. A capacity of 0 makes it a channel: there is no store, and a putter waits until a getter takes the item from its hand.
-//! 5. A getter that is unwound with an item in its hand passes it to the next, or puts it back before all others
+//! 5. An item that arrives is shown to all who wait to see one, before it goes anywhere; they get a copy of it, made under the
+//!    lock by the function that the first of them left.
+//! 6. A getter that is unwound with an item in its hand passes it to the next, or puts it back before all others
 //!    (`capacity` may be exceeded by such items).
 
+use super::error::{GetTimeoutError, TryGetError};
 use super::store::Store;
 use crate::hub::park;
 use crate::primitive::const_unless_loom;
@@ -19,20 +22,24 @@ use crate::sync::wait_queue::{Handover, View, WaitQueue, Waited};
 use std::time::Instant;
 
 /// The line of getters: a ticket is the hand that receives the item.
-const GETTERS: usize = 0;
+pub(super) const GETTERS: usize = 0;
 /// The line of putters: a ticket is the item, until it has been taken.
-const PUTTERS: usize = 1;
+pub(super) const PUTTERS: usize = 1;
 /// The line of those who wait for all tasks to be done.
 const JOINERS: usize = 2;
+/// The line of those who wait to see an item: a ticket is the hand that receives a copy.
+const PEEKERS: usize = 3;
+/// How many lines there are.
+pub(super) const LINES: usize = 4;
 
 /// The state of a queue, and who waits for it to change.
 pub(super) struct Core<S: Store> {
     /// The state of invariant 1.
-    queue: WaitQueue<State<S>, 3>,
+    queue: WaitQueue<State<S>, LINES>,
 }
 
 /// What the queue's lock protects beside the lines.
-struct State<S> {
+pub(super) struct State<S: Store> {
     /// The items that nobody has asked for yet.
     store: S,
     /// How many items `store` holds before putters wait.
@@ -41,19 +48,34 @@ struct State<S> {
     unfinished: usize,
     /// No more items are accepted.
     closed: bool,
+    /// Copies an item for those who wait to see one.
+    copy: Option<fn(&S::Item) -> S::Item>,
+}
+
+impl<S: Store> State<S> {
+    /// Whether a getter need not wait, apart from putters that wait.
+    pub(super) fn can_get(&self) -> bool {
+        self.closed || self.store.len() > 0
+    }
+
+    /// Whether a putter need not wait, apart from getters that wait.
+    pub(super) fn can_put(&self) -> bool {
+        self.closed || self.store.len() < self.capacity
+    }
 }
 
 /// What is seen under the lock.
-type Locked<'a, S> = View<'a, State<S>, 3>;
+pub(super) type Locked<'a, S> = View<'a, State<S>, LINES>;
 
-impl<S: Store> Handover<3> for State<S> {
+impl<S: Store> Handover<LINES> for State<S> {
     type Ticket = Option<S::Item>;
 
     fn take_back(view: &mut Locked<'_, S>, line: usize, ticket: &mut Option<S::Item>) {
         if line != GETTERS {
-            return; // a putter's item is in already, a joiner was given nothing
+            return; // a putter's item is in already, a joiner was given nothing, a peeker a copy
         }
         if let Some(item) = ticket.take() {
+            show(view, &item);
             match view.grant(GETTERS) {
                 Some(hand) => *hand = Some(item),
                 None => view.state.store.put_back(item),
@@ -75,12 +97,35 @@ pub(super) enum Failure {
     Refused,
 }
 
+impl Failure {
+    /// As the error of a `try_get`.
+    pub(super) fn of_try_get(self) -> TryGetError {
+        match self {
+            Failure::Closed => TryGetError::Closed,
+            _ => TryGetError::Empty,
+        }
+    }
+
+    /// As the error of a `get_timeout`.
+    pub(super) fn of_get_timeout(self) -> GetTimeoutError {
+        match self {
+            Failure::Closed => GetTimeoutError::Closed,
+            _ => GetTimeoutError::TimedOut,
+        }
+    }
+}
+
 impl<S: Store> Core<S> {
     const_unless_loom! {
         /// A queue around an empty store.
         pub(super) const fn new(store: S, capacity: usize) -> Core<S> {
-            Core { queue: WaitQueue::new(State { store, capacity, unfinished: 0, closed: false }) }
+            Core { queue: WaitQueue::new(State { store, capacity, unfinished: 0, closed: false, copy: None }) }
         }
+    }
+
+    /// Where the items are and who waits for them.
+    pub(super) fn queue(&self) -> &WaitQueue<State<S>, LINES> {
+        &self.queue
     }
 
     /// Puts an item, and waits for room if there is none.
@@ -124,6 +169,35 @@ impl<S: Store> Core<S> {
     /// Gets an item if there is one.
     pub(super) fn try_get(&self) -> Result<S::Item, Failure> {
         self.queue.with(get)
+    }
+
+    /// A copy of the item whose turn it is; waits for one if there is none.
+    pub(super) fn peek(&self, deadline: Option<Instant>) -> Result<S::Item, Failure>
+    where
+        S::Item: Clone,
+    {
+        park::spend();
+        let waited = self.queue.wait(PEEKERS, deadline, "peek", |view| match peek(view) {
+            Err(Failure::WouldWait) => {
+                view.state.copy = Some(S::Item::clone);
+                Err(None)
+            }
+            result => Ok(result),
+        });
+        match waited {
+            Waited::AtOnce(result) => result,
+            Waited::Granted(hand) => hand.ok_or(Failure::Closed),
+            Waited::TimedOut(_) => Err(Failure::TimedOut),
+            Waited::Refused(_) => Err(Failure::Refused),
+        }
+    }
+
+    /// A copy of the item whose turn it is, if there is one.
+    pub(super) fn try_peek(&self) -> Result<S::Item, Failure>
+    where
+        S::Item: Clone,
+    {
+        self.queue.with(peek)
     }
 
     /// Accepts no more items. Waiting putters keep theirs, waiting getters leave empty-handed.
@@ -195,6 +269,12 @@ impl<S: Store> Core<S> {
         self.queue.with(|view| (view.count_in(GETTERS), view.count_in(PUTTERS)))
     }
 
+    /// How many wait to see an item.
+    #[cfg(test)]
+    pub(super) fn peeking(&self) -> usize {
+        self.queue.with(|view| view.count_in(PEEKERS))
+    }
+
     /// Stands in line for an item and is unwound there; `meanwhile` runs in between.
     #[cfg(test)]
     pub(super) fn get_and_be_unwound(&self, meanwhile: impl FnOnce()) {
@@ -206,10 +286,11 @@ impl<S: Store> Core<S> {
 
 /// Under the lock: puts the item into a getter's hand or into the store.
 #[inline]
-fn put<S: Store>(view: &mut Locked<'_, S>, item: S::Item) -> Result<(), (Failure, S::Item)> {
+pub(super) fn put<S: Store>(view: &mut Locked<'_, S>, item: S::Item) -> Result<(), (Failure, S::Item)> {
     if view.state.closed {
         return Err((Failure::Closed, item));
     }
+    show(view, &item);
     if let Some(hand) = view.grant(GETTERS) {
         *hand = Some(item);
     } else if view.state.store.len() < view.state.capacity {
@@ -223,7 +304,7 @@ fn put<S: Store>(view: &mut Locked<'_, S>, item: S::Item) -> Result<(), (Failure
 
 /// Under the lock: takes an item out of the store and lets a putter move its own in; or takes it from the putter's hand.
 #[inline]
-fn get<S: Store>(view: &mut Locked<'_, S>) -> Result<S::Item, Failure> {
+pub(super) fn get<S: Store>(view: &mut Locked<'_, S>) -> Result<S::Item, Failure> {
     let stored = view.state.store.take();
     // A store that holds more than it should, by items put back, takes no more.
     if stored.is_some() && view.state.store.len() >= view.state.capacity {
@@ -242,11 +323,45 @@ fn get<S: Store>(view: &mut Locked<'_, S>) -> Result<S::Item, Failure> {
     }
 }
 
+/// Under the lock: a copy of the item whose turn it is.
+fn peek<S: Store>(view: &mut Locked<'_, S>) -> Result<S::Item, Failure>
+where
+    S::Item: Clone,
+{
+    match view.state.store.peek() {
+        Some(item) => Ok(item.clone()),
+        None if view.state.closed => Err(Failure::Closed),
+        None => Err(Failure::WouldWait),
+    }
+}
+
+/// Under the lock: gives a copy of an item that has arrived to each who waits to see one.
+#[inline]
+fn show<S: Store>(view: &mut Locked<'_, S>, item: &S::Item) {
+    if !view.nobody_in(PEEKERS) {
+        show_now(view, item);
+    }
+}
+
+/// The work of [`show`].
+#[cold]
+fn show_now<S: Store>(view: &mut Locked<'_, S>, item: &S::Item) {
+    let Some(copy) = view.state.copy else { return };
+    // Copied first: if that panics, nobody is granted nothing.
+    while !view.nobody_in(PEEKERS) {
+        let shown = copy(item);
+        if let Some(hand) = view.grant(PEEKERS) {
+            *hand = Some(shown);
+        }
+    }
+}
+
 /// Under the lock: closes, and lets go all who wait for an item or for room.
 fn close<S: Store>(view: &mut Locked<'_, S>) {
     view.state.closed = true;
     view.grant_all(GETTERS);
     view.grant_all(PUTTERS);
+    view.grant_all(PEEKERS);
 }
 
 /// The failure of a putter that still has its item.

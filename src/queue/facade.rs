@@ -1,7 +1,7 @@
 //! What the kinds of queues have in common in public: written once, as macros, and defined for each.
 //!
-//! A kind is a struct with one field, `core`. [`transfer`] defines putting, getting, closing and iteration; [`tasks`]
-//! what only a queue with a store has.
+//! A kind is a struct with one field, `core`. [`transfer`] defines putting, getting, closing and iteration; [`storage`]
+//! what only a queue with a store has; [`tasks`] the counting of what was got and is not done.
 
 /// The items of a queue as they are got; ends when the queue is closed and empty.
 #[derive(Debug)]
@@ -71,10 +71,7 @@ macro_rules! transfer {
             ///
             /// If there is no item, or it is closed and empty.
             pub fn try_get(&self) -> Result<T, TryGetError> {
-                self.core.try_get().map_err(|failure| match failure {
-                    Failure::Closed => TryGetError::Closed,
-                    _ => TryGetError::Empty,
-                })
+                self.core.try_get().map_err(Failure::of_try_get)
             }
 
             /// As [`get`](Self::get), but waits for `timeout` at most.
@@ -85,10 +82,18 @@ macro_rules! transfer {
             ///
             /// If the time is over, or it is closed and empty. A wait while its greenlet is unwinding is over at once.
             pub fn get_timeout(&self, timeout: Duration) -> Result<T, GetTimeoutError> {
-                self.core.get(deadline_after(timeout)).map_err(|failure| match failure {
-                    Failure::Closed => GetTimeoutError::Closed,
-                    _ => GetTimeoutError::TimedOut,
-                })
+                self.core.get(deadline_after(timeout)).map_err(Failure::of_get_timeout)
+            }
+
+            /// Getting an item, for a [`Select`](crate::sync::Select). Its outcome is that of [`get`](Self::get).
+            pub fn getting(&self) -> Choice<'_, Result<T, GetError>> {
+                self.core.getting()
+            }
+
+            /// Putting an item, for a [`Select`](crate::sync::Select). Its outcome is that of [`put`](Self::put); if something
+            /// else is chosen, the item is dropped.
+            pub fn putting(&self, item: T) -> Choice<'_, Result<(), PutError<T>>> {
+                self.core.putting(item)
             }
 
             /// Accepts no more items: whoever puts gets its item back, also those who wait to. Items that are in can be got.
@@ -132,8 +137,8 @@ macro_rules! transfer {
     };
 }
 
-/// Construction, size, and the counting of tasks, for the queue `$kind` around the store `$store`, whose items are `$bound`.
-macro_rules! tasks {
+/// Construction, size and peeking, for the queue `$kind` around the store `$store`, whose items are `$bound`.
+macro_rules! storage {
     ($kind:ident, $store:expr, $($bound:tt)*) => {
         impl<T $($bound)*> $kind<T> {
             const_unless_loom! {
@@ -175,9 +180,67 @@ macro_rules! tasks {
                 Some(self.core.capacity()).filter(|capacity| *capacity != usize::MAX)
             }
 
+            /// A copy of the item that will be got next, which stays where it is.
+            ///
+            /// Parks the greenlet until there is an item. All who wait are shown the first one that arrives.
+            ///
+            /// `T::clone` is called under the queue's lock: it must not use the queue or wait.
+            ///
+            /// # Errors
+            ///
+            /// If it is closed and empty, or would have to wait while its greenlet is unwinding.
+            pub fn peek(&self) -> Result<T, GetError>
+            where
+                T: Clone,
+            {
+                self.core.peek(None).map_err(|_| GetError)
+            }
+
+            /// As [`peek`](Self::peek), but never waits.
+            ///
+            /// # Errors
+            ///
+            /// If there is no item, or it is closed and empty.
+            pub fn try_peek(&self) -> Result<T, TryGetError>
+            where
+                T: Clone,
+            {
+                self.core.try_peek().map_err(Failure::of_try_get)
+            }
+
+            /// As [`peek`](Self::peek), but waits for `timeout` at most.
+            ///
+            /// Parks the greenlet until there is an item or the time is over.
+            ///
+            /// # Errors
+            ///
+            /// If the time is over, or it is closed and empty. A wait while its greenlet is unwinding is over at once.
+            pub fn peek_timeout(&self, timeout: Duration) -> Result<T, GetTimeoutError>
+            where
+                T: Clone,
+            {
+                self.core.peek(deadline_after(timeout)).map_err(Failure::of_get_timeout)
+            }
+        }
+    };
+}
+
+/// The counting of tasks, for the queue `$kind` whose items are `$bound`.
+macro_rules! tasks {
+    ($kind:ident, $($bound:tt)*) => {
+        impl<T $($bound)*> $kind<T> {
             /// As [`close`](Self::close), and drops the items that are in, as if they were done.
             pub fn close_now(&self) {
                 self.core.close_now();
+            }
+
+            /// gevent's name for both: [`close_now`](Self::close_now) if `immediate`, [`close`](Self::close) otherwise.
+            pub fn shutdown(&self, immediate: bool) {
+                if immediate {
+                    self.close_now();
+                } else {
+                    self.close();
+                }
             }
 
             /// Says that an item that was got has been dealt with: see [`join`](Self::join).
@@ -230,4 +293,4 @@ macro_rules! tasks {
     };
 }
 
-pub(super) use {tasks, transfer};
+pub(super) use {storage, tasks, transfer};

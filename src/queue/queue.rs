@@ -2,8 +2,9 @@
 
 use super::core::{Core, Failure};
 use super::error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
-use super::facade::{Iter, tasks, transfer};
+use super::facade::{Iter, storage, tasks, transfer};
 use crate::primitive::const_unless_loom;
+use crate::sync::Choice;
 use crate::sync::wait_queue::{deadline_after, refused};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -37,8 +38,36 @@ pub struct Queue<T> {
     core: Core<VecDeque<T>>,
 }
 
-tasks!(Queue, VecDeque::new(),);
+storage!(Queue, VecDeque::new(),);
+tasks!(Queue,);
 transfer!(Queue,);
+
+/// As [`Queue`], without the counting of tasks.
+///
+/// ```
+/// let queue = iora::queue::SimpleQueue::new();
+/// queue.put("hello").unwrap();
+/// assert_eq!(queue.peek(), Ok("hello"));
+/// assert_eq!(queue.get(), Ok("hello"));
+/// ```
+pub struct SimpleQueue<T> {
+    /// The waiting and the items.
+    core: Core<VecDeque<T>>,
+}
+
+storage!(SimpleQueue, VecDeque::new(),);
+transfer!(SimpleQueue,);
+
+impl<T> fmt::Debug for SimpleQueue<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SimpleQueue")
+            .field("len", &self.len())
+            .field("capacity", &self.capacity())
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
 
 /// As [`Queue`], but what was put last is got first.
 ///
@@ -53,7 +82,8 @@ pub struct LifoQueue<T> {
     core: Core<Vec<T>>,
 }
 
-tasks!(LifoQueue, Vec::new(),);
+storage!(LifoQueue, Vec::new(),);
+tasks!(LifoQueue,);
 transfer!(LifoQueue,);
 
 /// As [`Queue`], but the least item is got first, in no particular order among equals.
@@ -71,7 +101,8 @@ pub struct PriorityQueue<T: Ord> {
     core: Core<BinaryHeap<Reverse<T>>>,
 }
 
-tasks!(PriorityQueue, BinaryHeap::new(), : Ord);
+storage!(PriorityQueue, BinaryHeap::new(), : Ord);
+tasks!(PriorityQueue, : Ord);
 transfer!(PriorityQueue, : Ord);
 
 #[cfg(all(test, not(loom)))]
@@ -195,6 +226,43 @@ mod tests {
     }
 
     #[test]
+    fn a_peek_shows_what_will_be_got_and_waits_for_it() {
+        let (queue, stack, least) = (Queue::new(), LifoQueue::new(), PriorityQueue::new());
+        assert_eq!(queue.try_peek(), Err(TryGetError::Empty));
+        assert_eq!(
+            queue.peek_timeout(Duration::from_millis(1)),
+            Err(GetTimeoutError::TimedOut)
+        );
+        for item in [2, 1, 3] {
+            queue.put(item).unwrap();
+            stack.put(item).unwrap();
+            least.put(item).unwrap();
+        }
+        assert_eq!((queue.peek(), stack.try_peek(), least.peek()), (Ok(2), Ok(3), Ok(1)));
+        assert_eq!((queue.len(), stack.len(), least.len()), (3, 3, 3));
+        queue.shutdown(true);
+        assert_eq!(queue.peek(), Err(GetError));
+
+        let queue = SimpleQueue::new();
+        thread::scope(|scope| {
+            let peekers: Vec<_> = (0..2).map(|_| scope.spawn(|| queue.peek())).collect();
+            while queue.core.peeking() < 2 {
+                thread::yield_now();
+            }
+            // An item that was in the hand of a getter that is unwound is shown as well.
+            queue.core.get_and_be_unwound(|| queue.put(1).unwrap());
+            assert!(peekers.into_iter().all(|peeker| peeker.join().unwrap() == Ok(1)));
+            assert_eq!(queue.get(), Ok(1));
+            let late = scope.spawn(|| queue.peek());
+            while queue.core.peeking() == 0 {
+                thread::yield_now();
+            }
+            queue.close();
+            assert_eq!(late.join().unwrap(), Err(GetError));
+        });
+    }
+
+    #[test]
     fn join_waits_for_the_last_task() {
         let queue = Arc::new(Queue::new());
         queue.join();
@@ -309,6 +377,22 @@ mod loom_tests {
             let taken = late.join().unwrap();
             killed.join().unwrap();
             assert_eq!(queue.try_get().is_ok(), !taken);
+        });
+    }
+
+    #[test]
+    fn loom_queue_shows_an_item_to_all_who_peek_and_gives_it_to_one() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let queue = Arc::new(Queue::new());
+            let (peeking, getting) = (queue.clone(), queue.clone());
+            let peeker = loom::thread::spawn(move || peeking.peek());
+            let getter = loom::thread::spawn(move || getting.get());
+            queue.put(1).unwrap();
+            assert_eq!(getter.join().unwrap(), Ok(1));
+            queue.close(); // the peeker may have come after the getter
+            assert!(matches!(peeker.join().unwrap(), Ok(1) | Err(GetError)));
         });
     }
 

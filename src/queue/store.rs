@@ -14,6 +14,9 @@ pub(super) trait Store {
     /// Takes out the item whose turn it is.
     fn take(&mut self) -> Option<Self::Item>;
 
+    /// The item whose turn it is.
+    fn peek(&self) -> Option<&Self::Item>;
+
     /// Adds an item that was taken out but not used: its turn comes before that of the others.
     fn put_back(&mut self, item: Self::Item);
 
@@ -32,6 +35,10 @@ impl<T> Store for VecDeque<T> {
     #[inline]
     fn take(&mut self) -> Option<T> {
         self.pop_front()
+    }
+
+    fn peek(&self) -> Option<&T> {
+        self.front()
     }
 
     fn put_back(&mut self, item: T) {
@@ -56,6 +63,10 @@ impl<T> Store for Vec<T> {
         self.pop()
     }
 
+    fn peek(&self) -> Option<&T> {
+        self.last()
+    }
+
     fn put_back(&mut self, item: T) {
         self.push(item);
     }
@@ -75,6 +86,10 @@ impl<T: Ord> Store for BinaryHeap<Reverse<T>> {
 
     fn take(&mut self) -> Option<T> {
         self.pop().map(|Reverse(item)| item)
+    }
+
+    fn peek(&self) -> Option<&T> {
+        BinaryHeap::peek(self).map(|Reverse(item)| item)
     }
 
     fn put_back(&mut self, item: T) {

@@ -16,7 +16,7 @@ use std::fmt;
 /// let barrier = Barrier::new(3);
 /// let leaders = iora::scope(|scope| {
 ///     let all: Vec<_> = (0..3).map(|_| scope.spawn(|| barrier.wait().is_leader())).collect();
-///     all.into_iter().filter(|one| one.get().unwrap()).count()
+///     all.into_iter().filter_map(|one| one.join().ok()).filter(|leads| *leads).count()
 /// });
 /// assert_eq!(leaders, 1);
 /// ```

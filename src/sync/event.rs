@@ -4,7 +4,8 @@
 //! grants to all who wait: whoever found it clear under that lock stands in line before the next `set` looks.
 
 use super::wait_queue::observer::{Observation, Observer};
-use super::wait_queue::{Broadcast, WaitQueue, Waited, deadline_after, refused};
+use super::select::{Choice, Deed};
+use super::wait_queue::{Broadcast, Claim, View, WaitQueue, Waited, deadline_after, refused};
 use crate::hub::park;
 use crate::primitive::{
     atomic::{AtomicBool, Ordering},
@@ -90,6 +91,11 @@ impl Event {
         self.queue.observe(observer, |_| self.is_set())
     }
 
+    /// Waiting for the event, for a [`Select`](crate::sync::Select).
+    pub fn waiting(&self) -> Choice<'_, ()> {
+        Choice::new(&self.queue, 0, Set(self))
+    }
+
     /// Waits for the flag.
     fn wait_until(&self, deadline: Option<Instant>) -> Waited<(), ()> {
         park::spend();
@@ -99,6 +105,25 @@ impl Event {
         self.queue
             .wait(0, deadline, "event", |_| if self.is_set() { Ok(()) } else { Err(()) })
     }
+}
+
+/// The event is set.
+struct Set<'a>(&'a Event);
+
+impl Deed<Broadcast, 1> for Set<'_> {
+    type Outcome = ();
+
+    fn attempt(&mut self, _view: &mut View<'_, Broadcast>) -> Option<()> {
+        self.0.is_set().then_some(())
+    }
+
+    fn ready(&self, _view: &View<'_, Broadcast>, _claim: &Claim) -> bool {
+        self.0.is_set()
+    }
+
+    fn bring(&mut self) {}
+
+    fn granted(&mut self, _ticket: ()) {}
 }
 
 impl Default for Event {

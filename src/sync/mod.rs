@@ -20,6 +20,7 @@ mod raw_mutex;
 mod raw_rw_lock;
 mod reentrant_mutex;
 mod rw_lock;
+mod select;
 mod semaphore;
 pub(crate) mod wait_queue;
 
@@ -31,5 +32,7 @@ pub use mutex::{Mutex, MutexGuard};
 pub use once_cell::{LazyCell, OnceCell};
 pub use reentrant_mutex::{ReentrantMutex, ReentrantMutexGuard};
 pub use rw_lock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub(crate) use select::Deed;
+pub use select::{Choice, Select};
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
 pub use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};

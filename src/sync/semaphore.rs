@@ -7,7 +7,8 @@
 //! release too many can find all permits free.
 
 use super::wait_queue::observer::{Observation, Observer};
-use super::wait_queue::{Handover, View, WaitQueue, Waited, deadline_after, refused};
+use super::select::{Choice, Deed};
+use super::wait_queue::{Claim, Handover, View, WaitQueue, Waited, deadline_after, refused};
 use crate::hub::park;
 use crate::primitive::const_unless_loom;
 use std::fmt;
@@ -157,11 +158,35 @@ impl Semaphore {
         self.queue.observe(observer, |view| view.state.free > 0)
     }
 
+    /// Acquiring a permit, for a [`Select`](crate::sync::Select).
+    pub fn acquiring(&self) -> Choice<'_, ()> {
+        Choice::new(&self.queue, 0, Acquire)
+    }
+
     /// Waits for a permit.
     fn acquire_until(&self, deadline: Option<Instant>) -> Waited<(), ()> {
         park::spend();
         self.queue.wait(0, deadline, "semaphore", Permits::acquire)
     }
+}
+
+/// A permit is acquired.
+struct Acquire;
+
+impl Deed<Permits, 1> for Acquire {
+    type Outcome = ();
+
+    fn attempt(&mut self, view: &mut View<'_, Permits>) -> Option<()> {
+        Permits::acquire(view).ok()
+    }
+
+    fn ready(&self, view: &View<'_, Permits>, _claim: &Claim) -> bool {
+        view.state.free > 0
+    }
+
+    fn bring(&mut self) {}
+
+    fn granted(&mut self, _ticket: ()) {}
 }
 
 impl fmt::Debug for Semaphore {
