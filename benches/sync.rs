@@ -57,7 +57,7 @@ fn both(one: impl FnOnce() + Send, other: impl FnOnce() + Send) -> Duration {
         ];
         start.wait();
         let begun = Instant::now();
-        threads.map(|thread| thread.join().expect("no panic"));
+        threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
         begun.elapsed()
     })
 }
