@@ -38,6 +38,9 @@ pub(super) struct Core<S: Store> {
     queue: WaitQueue<State<S>, LINES>,
 }
 
+/// Copies an item.
+type CopyItem<T> = fn(&T) -> T;
+
 /// What the queue's lock protects beside the lines.
 pub(super) struct State<S: Store> {
     /// The items that nobody has asked for yet.
@@ -49,7 +52,7 @@ pub(super) struct State<S: Store> {
     /// No more items are accepted.
     closed: bool,
     /// Copies an item for those who wait to see one.
-    copy: Option<fn(&S::Item) -> S::Item>,
+    copy: Option<CopyItem<S::Item>>,
 }
 
 impl<S: Store> State<S> {

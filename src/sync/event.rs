@@ -3,8 +3,8 @@
 //! The flag is an atomic, so that looking at a set event costs one load. It is set under the queue's lock, together with the
 //! grants to all who wait: whoever found it clear under that lock stands in line before the next `set` looks.
 
-use super::wait_queue::observer::{Observation, Observer};
 use super::select::{Choice, Deed};
+use super::wait_queue::observer::{Observation, Observer};
 use super::wait_queue::{Broadcast, Claim, View, WaitQueue, Waited, deadline_after, refused};
 use crate::hub::park;
 use crate::primitive::{

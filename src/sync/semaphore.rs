@@ -6,8 +6,8 @@
 //! The bound of a [`BoundedSemaphore`] is part of the state, and for a plain one beyond reach. Under the bound, only a
 //! release too many can find all permits free.
 
-use super::wait_queue::observer::{Observation, Observer};
 use super::select::{Choice, Deed};
+use super::wait_queue::observer::{Observation, Observer};
 use super::wait_queue::{Claim, Handover, View, WaitQueue, Waited, deadline_after, refused};
 use crate::hub::park;
 use crate::primitive::const_unless_loom;
