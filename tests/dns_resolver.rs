@@ -513,7 +513,15 @@ fn other_greenlets_run_while_one_looks_up() {
 
 #[test]
 fn equal_look_ups_of_many_greenlets_ask_once() {
-    let server = honest("192.0.2.1");
+    // An answer that is there at once would end the first look-up before the second begins.
+    let (all_ask, do_all_ask) = std::sync::mpsc::channel();
+    let do_all_ask = std::sync::Mutex::new(do_all_ask);
+    let server = DnsServer::start(move |asked| {
+        if asked.number == 0 {
+            do_all_ask.lock().expect("unharmed").recv().expect("the test tells");
+        }
+        vec![Deed::Send(asked.answer(&["60 A 192.0.2.1"]))]
+    });
     let text = format!("{}options no-aaaa\n", server.line());
     let resolver = Rc::new(Resolver::new(Config::empty().resolv_conf_text(text).cache_entries(0)));
     let asking: Vec<_> = (0..10)
@@ -522,6 +530,8 @@ fn equal_look_ups_of_many_greenlets_ask_once() {
             iora::spawn(move || found(resolver.resolve("a.test.", 1)))
         })
         .collect();
+    iora::yield_now();
+    all_ask.send(()).expect("the server waits for it");
     for greenlet in asking {
         assert_eq!(greenlet.get().expect("no panic"), ["192.0.2.1:1"]);
     }
