@@ -45,6 +45,8 @@ mod time;
 mod wait;
 
 #[cfg(not(loom))]
+pub use greenlet::raw;
+#[cfg(not(loom))]
 pub use greenlet::{
     Builder, Current, Ending, Exit, Generator, Greenlet, HubGone, HubHandle, Hubs, LinkId, Local, Resumed, Scope,
     ScopedGreenlet, TreeLocal, Yielder, current, hubs, idle, joinall, killall, scope, set_default_stack_size, shield,

@@ -8,6 +8,7 @@ mod handle;
 mod hubs;
 mod join;
 mod local;
+pub mod raw;
 mod scope;
 mod shared;
 mod shield;
