@@ -11,19 +11,33 @@
 //!   Status::Finished  ◀─────────── body returns
 //! ```
 //!
+//! The record of a coroutine lies at the top of its own stack, above the first frame: it costs no allocation, never moves,
+//! and shares the one page that a shallow greenlet touches.
+//!
+//! ```text
+//!   base ─▶ ┌────────────────┐
+//!           │ record         │  where the frames are suspended, and the stack itself
+//!           ├────────────────┤  what the switch takes for the base
+//!           │ frames         │
+//!           ~                ~
+//!  limit ─▶ └─ guard ────────┘
+//! ```
+//!
 //! Invariants:
 //!
 //! 1. A started coroutine is never dropped before its body has returned: dropping would unwind its frames from the
 //!    outside. Its owner resumes it to its end or [`leak`](Coroutine::leak)s it, stack and all.
 //! 2. The body never unwinds out: whoever builds a coroutine gives it a body that catches.
 //! 3. A `Suspender` is used only on the thread, and on the stack or on top of the stack, that it was handed to.
-//! 4. `errno` belongs to what runs on a stack, not to the thread: it is saved over each suspension.
+//! 4. A coroutine that is being resumed is neither resumed again nor dropped before that returns.
+//! 5. `errno` belongs to what runs on a stack, not to the thread: it is saved over each suspension.
 #![expect(
     unsafe_code,
-    reason = "a suspender refers to a value at the top of the coroutine's own stack"
+    reason = "a coroutine's record and its way back lie at the top of its own stack"
 )]
 
-use std::ptr::NonNull;
+use std::num::NonZeroUsize;
+use std::ptr::{self, NonNull};
 
 use crate::stack::Stack;
 use crate::sys::errno;
@@ -37,11 +51,37 @@ pub(crate) enum Status {
     Finished,
 }
 
+/// The switch itself. Carries no values: hub and greenlet share memory on one thread.
+type Record = corosensei::Coroutine<(), (), (), Lower>;
+
+/// Room for the record, a whole number of cache lines.
+const RECORD: usize = size_of::<Record>().next_multiple_of(64);
+
+/// What is left of a stack below its coroutine's record.
+struct Lower(Stack);
+
+// SAFETY: as the whole stack, which is 16 KiB at least and whose base is a page address: the part above is a few lines.
+unsafe impl corosensei::stack::Stack for Lower {
+    #[inline]
+    fn base(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.0.base().get() - RECORD).expect("nothing is mapped at zero")
+    }
+
+    #[inline]
+    fn limit(&self) -> NonZeroUsize {
+        self.0.limit()
+    }
+}
+
 /// A stack and what runs on it. Not `Send`: what is on the stack need not be.
 pub(crate) struct Coroutine {
-    /// The switch itself. Carries no values: hub and greenlet share memory on one thread.
-    inner: corosensei::Coroutine<(), (), (), Stack>,
+    /// At the top of the stack, which it owns; read for the last time when this is dropped.
+    record: NonNull<Record>,
 }
+
+/// The way into a coroutine, for who leaves the coroutine itself where it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Entrance(NonNull<Record>);
 
 /// The way back from a coroutine's stack to whoever resumed it.
 #[derive(Clone, Copy)]
@@ -55,26 +95,61 @@ impl Coroutine {
     ///
     /// `body` is moved onto the new stack, so it should be small (a pointer or two).
     pub(crate) fn new(stack: Stack, body: impl FnOnce(Suspender) + 'static) -> Coroutine {
-        let inner = corosensei::Coroutine::with_stack(stack, move |yielder: &corosensei::Yielder<(), ()>, ()| {
+        let place: *mut Record = ptr::with_exposed_provenance_mut(stack.base().get() - RECORD);
+        let record = Record::with_stack(Lower(stack), move |yielder: &corosensei::Yielder<(), ()>, ()| {
             body(Suspender {
                 yielder: NonNull::from(yielder),
             });
         });
-        Coroutine { inner }
+        // SAFETY: `RECORD` bytes below the base are mapped, aligned, and not a part of what the switch uses.
+        unsafe { place.write(record) };
+        Coroutine {
+            record: NonNull::new(place).expect("nothing is mapped at zero"),
+        }
     }
 
     /// Switches to the coroutine's stack until it suspends or finishes.
     #[inline]
     pub(crate) fn resume(&mut self) -> Status {
-        match self.inner.resume(()) {
-            corosensei::CoroutineResult::Yield(()) => Status::Suspended,
-            corosensei::CoroutineResult::Return(()) => Status::Finished,
-        }
+        // SAFETY: the exclusive borrow lasts until it returns.
+        unsafe { self.entrance().resume() }
+    }
+
+    /// The way into it.
+    #[inline]
+    pub(crate) fn entrance(&self) -> Entrance {
+        Entrance(self.record)
     }
 
     /// Forgets the coroutine with all that is on its stack: no destructor runs, the stack stays mapped for ever.
     pub(crate) fn leak(self) {
         std::mem::forget(self);
+    }
+}
+
+impl Drop for Coroutine {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: written by `new`, and nobody reads it again: this is the owner's end. It is moved off the stack, because
+        // that goes back to the cache with it.
+        drop(unsafe { self.record.read() });
+    }
+}
+
+impl Entrance {
+    /// Switches to the coroutine's stack until it suspends or finishes.
+    ///
+    /// # Safety
+    ///
+    /// The coroutine is there, and invariant 4: it is not being resumed, and will be there until this returns.
+    #[inline]
+    pub(crate) unsafe fn resume(mut self) -> Status {
+        // SAFETY: the caller says that the coroutine, hence its record, is there, and that nobody else uses it.
+        let record = unsafe { self.0.as_mut() };
+        match record.resume(()) {
+            corosensei::CoroutineResult::Yield(()) => Status::Suspended,
+            corosensei::CoroutineResult::Return(()) => Status::Finished,
+        }
     }
 }
 

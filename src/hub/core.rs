@@ -4,10 +4,10 @@
 //!
 //! 1. Only the hub's own thread touches a [`Hub`]; others reach it through its [`Remote`].
 //! 2. No borrow of a `RefCell` here lives across a switch, a callback or a drop of somebody else's value.
-//! 3. A task is in the ready queue exactly once when its state is `Woken` or `Yielded`, and not at all otherwise: between
-//!    two turns. A task that yields goes there when it has given up the thread, by whoever takes the thread.
-//! 4. A task's body is `Running` exactly while `running` holds its key. The thread's own stack runs the loop while it is
-//!    parked: then `running` is `None` as long as no greenlet has the thread.
+//! 3. A task is in the ready queue exactly once when its state is `Woken`, or when it is `Awake` and `running` does not hold
+//!    its key, and not at all otherwise. A task that yields is put there when it has given up the thread.
+//! 4. `running` holds the key of whoever has the thread. The thread's own stack runs the loop while it is parked: then
+//!    `running` is `None` as long as no greenlet has the thread.
 #![expect(
     unsafe_code,
     reason = "what goes with a greenlet lies on its stack, and the fault handler reads it"
@@ -206,7 +206,7 @@ impl Hub {
                     task.state = State::Woken(reason);
                     task.alarm.take()
                 }
-                State::Running | State::Yielded => {
+                State::Awake => {
                     task.token |= reason == Reason::Unparked;
                     return;
                 }
@@ -222,16 +222,14 @@ impl Hub {
     /// The turn of a task has come: it has the thread from now on.
     #[inline]
     pub(super) fn begin_turn(&self, task: &mut Task) {
-        self.found.set(std::mem::replace(&mut task.state, State::Running));
+        self.found.set(std::mem::replace(&mut task.state, State::Awake));
         self.interrupted.set(task.interrupts.is_some());
     }
 
     /// A task has given up the thread: one that yields goes to the end of the ready queue.
     #[inline]
-    pub(super) fn end_turn(&self, key: Key, task: &mut Task) {
+    pub(super) fn end_turn(&self, key: Key) {
         if self.yielding.take() {
-            // Its token stays: an unpark that came before the yield is meant for a later park.
-            task.state = State::Yielded;
             self.ready.borrow_mut().push_back(key);
         }
     }
@@ -298,9 +296,8 @@ impl Hub {
     fn state_of(&self, key: Key, task: &Task) -> String {
         match task.state {
             _ if self.running.get() == Some(key) => "running".to_owned(),
-            State::Running | State::Woken(_) => "ready".to_owned(),
-            State::Yielded if matches!(task.body, Body::Unstarted(_)) => "not started".to_owned(),
-            State::Yielded => "ready".to_owned(),
+            State::Awake if matches!(task.body, Body::Unstarted(_)) => "not started".to_owned(),
+            State::Awake | State::Woken(_) => "ready".to_owned(),
             State::Parked => format!("parked in {}", task.waits_for),
         }
     }

@@ -329,7 +329,7 @@ impl Hub {
         };
         ready.retain(|other| *other != key);
         self.ready.replace(ready);
-        self.with_task(key, |task| task.state = State::Running);
+        self.with_task(key, |task| task.state = State::Awake);
         self.running.set(Some(key));
         reason
     }

@@ -1,11 +1,12 @@
 //! The record of one greenlet in its hub's slab.
 //!
 //! ```text
-//!             ┌──────── woken, yielded ────────┐
-//!             ▼                                │
-//!   spawn ─▶ Ready ── its turn ─▶ Running ── parks ─▶ Parked
-//!   spawn_later ─▶ Parked            │           (woken: back to Ready)
-//!                                    └─ body returns ─▶ removed from the slab
+//!   spawn ──────▶ Awake ◀── its turn ── Woken
+//!                 │  │                    ▲
+//!          it has │  └─ parks ─▶ Parked ──┘ somebody wakes it, or its deadline passes
+//!           ended │                ▲
+//!                 ▼                └── spawn_later
+//!              removed
 //! ```
 //!
 //! The hub owns tasks; everyone else holds keys. A key whose task is gone finds nothing.
@@ -52,10 +53,8 @@ pub(crate) struct Info {
 pub(super) enum State {
     /// In the ready queue after a park, for this reason.
     Woken(Reason),
-    /// In the ready queue without having waited: unstarted, or it yielded.
-    Yielded,
-    /// Has the thread.
-    Running,
+    /// Has the thread, or is in the ready queue without having waited: unstarted, or it yielded.
+    Awake,
     /// In nobody's queue but that of what it waits for.
     Parked,
 }
@@ -77,8 +76,10 @@ pub(super) enum Body {
     Root,
     /// Not begun: it has a claim to a stack, but no stack yet.
     Unstarted(Reservation),
-    /// Begun: suspended, or taken out of the slab (`None`) because it runs.
-    Begun(Option<Coroutine>),
+    /// On the way from there to here.
+    Starting,
+    /// Begun: it runs or is suspended.
+    Begun(Coroutine),
 }
 
 /// One greenlet, or the thread's own stack.
@@ -109,12 +110,12 @@ pub(super) struct Task {
 impl Task {
     /// The record of the thread's own stack, which is running.
     pub(super) fn root() -> Task {
-        Task::new(State::Running, Body::Root, None)
+        Task::new(State::Awake, Body::Root, None)
     }
 
     /// The record of an unstarted greenlet: ready, or parked until an alarm starts it.
     pub(super) fn unstarted(job: Arc<dyn Job>, reservation: Reservation, ready: bool) -> Task {
-        let state = if ready { State::Yielded } else { State::Parked };
+        let state = if ready { State::Awake } else { State::Parked };
         let mut task = Task::new(state, Body::Unstarted(reservation), Some(job));
         task.waits_for = "its start";
         task
@@ -180,7 +181,7 @@ impl Task {
 impl Task {
     /// Forgets the task with all that is on its stack; the stack stays mapped for ever.
     pub(super) fn leak(self) {
-        if let Body::Begun(Some(coroutine)) = self.body {
+        if let Body::Begun(coroutine) = self.body {
             coroutine.leak();
         }
         if let Some(job) = self.job {

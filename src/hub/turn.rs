@@ -19,7 +19,7 @@ use super::remote::Message;
 use super::task::{Body, Reason};
 use super::{current, deadlock};
 use crate::collections::slab::Key;
-use crate::coroutine::{Coroutine, Status};
+use crate::coroutine::{Coroutine, Entrance, Status};
 
 /// Greenlets that run between two looks at alarms, inbox and descriptors.
 const BATCH: u32 = 128;
@@ -29,7 +29,7 @@ impl Hub {
     #[inline(never)]
     pub(super) fn drive(&self) {
         self.running.set(None);
-        self.with_task(self.root, |task| self.end_turn(self.root, task));
+        self.end_turn(self.root);
         loop {
             if self.ticks.get() >= BATCH {
                 self.look_around();
@@ -50,43 +50,39 @@ impl Hub {
     /// Gives the thread to a greenlet until it parks, yields or ends.
     #[inline]
     fn run(&self, key: Key) {
-        let coroutine = {
+        let entrance = {
             let mut tasks = self.tasks.borrow_mut();
             let task = tasks.get_mut(key).expect("a ready task is in the slab");
             self.begin_turn(task);
-            match &mut task.body {
-                Body::Begun(coroutine) => coroutine.take(),
-                Body::Root | Body::Unstarted(_) => None,
+            match &task.body {
+                Body::Begun(coroutine) => Some(coroutine.entrance()),
+                Body::Root | Body::Starting | Body::Unstarted(_) => None,
             }
         };
-        let Some(mut coroutine) = coroutine.or_else(|| self.start(key)) else {
+        let Some(entrance) = entrance.or_else(|| self.start(key)) else {
             return;
         };
         self.running.set(Some(key));
         self.budget.set(BUDGET);
-        let status = coroutine.resume();
+        // SAFETY: the task owns the coroutine and stays in the slab until it is taken out below, at the coroutine's end, or
+        // with the whole hub, which does not happen while the loop runs. It is resumed only here, and here it is not ready
+        // before it has given up the thread.
+        let status = unsafe { entrance.resume() };
         self.running.set(None);
-        if status == Status::Finished {
-            return self.finish(key, coroutine);
+        match status {
+            Status::Suspended => self.end_turn(key),
+            Status::Finished => self.finish(key),
         }
-        let mut tasks = self.tasks.borrow_mut();
-        let task = tasks.get_mut(key).expect("a suspended task is in the slab");
-        if let Body::Begun(place) = &mut task.body {
-            debug_assert!(place.is_none());
-            *place = Some(coroutine);
-        }
-        self.end_turn(key, task);
     }
 
     /// Clears away a greenlet that has ended.
     #[inline]
-    fn finish(&self, key: Key, coroutine: Coroutine) {
+    fn finish(&self, key: Key) {
         self.foreground.set(None);
         let (task, last) = {
             let mut tasks = self.tasks.borrow_mut();
             (tasks.remove(key), tasks.len() == 1)
         };
-        drop(coroutine);
         // What was thrown at it and never raised.
         if let Some(interrupts) = task.and_then(|mut task| task.interrupts.take()) {
             interrupt::discard(interrupts);
@@ -97,9 +93,9 @@ impl Hub {
     }
 
     /// Gives an unstarted greenlet its stack.
-    fn start(&self, key: Key) -> Option<Coroutine> {
+    fn start(&self, key: Key) -> Option<Entrance> {
         let unstarted = self.with_task(key, |task| {
-            let body = mem::replace(&mut task.body, Body::Begun(None));
+            let body = mem::replace(&mut task.body, Body::Starting);
             (body, task.job.as_ref().map(Arc::as_ptr))
         });
         let Some((Body::Unstarted(reservation), Some(job))) = unstarted else {
@@ -110,7 +106,7 @@ impl Hub {
             return None;
         };
         current::replace_stack_limit(stack.limit().get());
-        Some(Coroutine::new(stack, move |suspender| {
+        let coroutine = Coroutine::new(stack, move |suspender| {
             let foreground = Foreground { suspender, job };
             if let Some(hub) = current::hub() {
                 // SAFETY: it stays in this frame until the job has run, which is the greenlet's end.
@@ -120,7 +116,10 @@ impl Hub {
             // ends first and leaks both), and this is that coroutine.
             let job = unsafe { &*job };
             job.run();
-        }))
+        });
+        let entrance = coroutine.entrance();
+        self.with_task(key, |task| task.body = Body::Begun(coroutine));
+        Some(entrance)
     }
 
     /// The kernel has no memory for a stack that was promised: the greenlet never runs.
