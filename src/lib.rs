@@ -4,11 +4,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 #![cfg_attr(
     loom,
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the loom build leaves out whatever switches stacks"
-    )
+    expect(dead_code, reason = "the loom build leaves out whatever switches stacks")
 )]
 
 pub(crate) mod collections;

@@ -1,6 +1,10 @@
 //! gevent's behaviours of queues and channels, by their numbers.
 
-use iora::queue::{Channel, GetError, GetTimeoutError, PutError, PutTimeoutError, Queue, TryGetError, TryPutError};
+use iora::queue::{
+    Channel, GetError, GetTimeoutError, LifoQueue, PriorityQueue, PutError, PutTimeoutError, Queue, SimpleQueue,
+    TryGetError, TryPutError,
+};
+use iora::sync::{Event, Select, Semaphore};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -102,6 +106,33 @@ fn g057_a_putter_that_is_killed_leaves_nothing_behind() {
 }
 
 #[test]
+fn g058_a_peek_waits_and_takes_nothing_away() {
+    let queue = Rc::new(Queue::new());
+    assert_eq!(queue.try_peek(), Err(TryGetError::Empty));
+    assert_eq!(
+        queue.peek_timeout(Duration::from_millis(1)),
+        Err(GetTimeoutError::TimedOut)
+    );
+    iora::timeout(Duration::from_millis(1), || queue.peek()).unwrap_err();
+    let peeker = |queue: &Rc<Queue<u32>>| {
+        let queue = queue.clone();
+        iora::spawn(move || queue.peek())
+    };
+    let (first, killed, second) = (peeker(&queue), peeker(&queue), peeker(&queue));
+    let there = queue.clone();
+    let getter = iora::spawn(move || there.get());
+    iora::yield_now();
+    queue.put(1).unwrap();
+    killed.kill();
+    assert_eq!((first.get().unwrap(), second.get().unwrap()), (Ok(1), Ok(1)));
+    assert_eq!(getter.get().unwrap(), Ok(1));
+    queue.put(2).unwrap();
+    assert_eq!((queue.peek(), queue.try_peek(), queue.len()), (Ok(2), Ok(2), 1));
+    queue.close();
+    assert_eq!((queue.peek(), queue.get(), queue.peek()), (Ok(2), Ok(2), Err(GetError)));
+}
+
+#[test]
 fn g059_iteration_ends_when_the_queue_is_closed() {
     let queue = Rc::new(Queue::new());
     let there = queue.clone();
@@ -114,6 +145,7 @@ fn g059_iteration_ends_when_the_queue_is_closed() {
 #[test]
 fn g060_a_bounded_queue_has_room() {
     catch_unwind(|| Queue::<u8>::bounded(0)).unwrap_err();
+    catch_unwind(|| SimpleQueue::<u8>::bounded(0)).unwrap_err();
 }
 
 #[test]
@@ -184,6 +216,26 @@ fn g063_close_drains_and_close_now_drops() {
 }
 
 #[test]
+fn g063_shutdown_is_gevents_word_for_both() {
+    let queue = Rc::new(LifoQueue::new());
+    (1..=2).for_each(|item| queue.put(item).unwrap());
+    queue.shutdown(false);
+    assert_eq!(queue.put(3), Err(PutError(3)));
+    assert_eq!((queue.get(), queue.get(), queue.get()), (Ok(2), Ok(1), Err(GetError)));
+
+    let queue = Rc::new(PriorityQueue::bounded(1));
+    queue.put(1).unwrap();
+    let (putting, joining) = (queue.clone(), queue.clone());
+    let putter = iora::spawn(move || putting.put(2));
+    let joiner = iora::spawn(move || joining.join());
+    iora::yield_now();
+    queue.shutdown(true);
+    assert_eq!(putter.get().unwrap(), Err(PutError(2)));
+    joiner.get().unwrap();
+    assert_eq!((queue.get(), queue.is_empty()), (Err(GetError), true));
+}
+
+#[test]
 fn g064_own_timeouts_are_errors_and_a_surrounding_one_is_not_converted() {
     let queue = Queue::bounded(1);
     assert_eq!(queue.get_timeout(Duration::ZERO), Err(GetTimeoutError::TimedOut));
@@ -192,6 +244,121 @@ fn g064_own_timeouts_are_errors_and_a_surrounding_one_is_not_converted() {
     assert_eq!(queue.put_timeout(2, Duration::ZERO), Err(PutTimeoutError::TimedOut(2)));
     iora::timeout(Duration::from_millis(1), || queue.put_timeout(2, LONG)).unwrap_err();
     assert_eq!(queue.len(), 1);
+}
+
+/// Which of two queues an item comes from.
+fn one_of(first: &Queue<u32>, second: &Queue<u32>) -> u32 {
+    Select::new()
+        .case(first.getting(), |item| item.unwrap())
+        .case(second.getting(), |item| item.unwrap())
+        .wait()
+}
+
+#[test]
+fn a_selection_takes_one_of_what_is_there_and_is_fair_or_biased_by_choice() {
+    let (first, second) = (Queue::new(), Queue::new());
+    for _ in 0..100 {
+        first.put(1).unwrap();
+        second.put(2).unwrap();
+    }
+    let taken: Vec<_> = (0..100).map(|_| one_of(&first, &second)).collect();
+    assert_eq!(first.len() + second.len(), 100);
+    let from_first = taken.iter().filter(|item| **item == 1).count();
+    assert!((20..=80).contains(&from_first), "{from_first} of 100");
+    let biased = || {
+        Select::new()
+            .case(second.getting(), |item| item.unwrap())
+            .case(first.getting(), |item| item.unwrap())
+            .biased()
+            .try_wait()
+    };
+    let left = second.len();
+    assert!((0..left).all(|_| biased() == Some(2)));
+    assert_eq!(biased(), Some(1));
+}
+
+#[test]
+fn a_selection_waits_for_the_first_and_leaves_the_other_lines() {
+    let (first, second) = (Rc::new(Queue::new()), Rc::new(Queue::new()));
+    let (here, there) = (first.clone(), second.clone());
+    let selection = iora::spawn(move || one_of(&here, &there));
+    iora::yield_now();
+    second.put(2).unwrap();
+    first.put(1).unwrap(); // comes too late: it is still there afterwards
+    assert_eq!(selection.get().unwrap(), 2);
+    assert_eq!((first.try_get(), second.try_get()), (Ok(1), Err(TryGetError::Empty)));
+}
+
+#[test]
+fn a_selection_that_is_killed_or_times_out_loses_no_item() {
+    let (first, second) = (Rc::new(Queue::new()), Rc::new(Queue::new()));
+    let selection = |first: &Rc<Queue<u32>>, second: &Rc<Queue<u32>>| {
+        let (first, second) = (first.clone(), second.clone());
+        iora::spawn(move || one_of(&first, &second))
+    };
+    let killed = selection(&first, &second);
+    iora::yield_now();
+    first.put(1).unwrap(); // granted, but it never runs
+    killed.kill();
+    assert_eq!(first.try_get(), Ok(1));
+    let (killed, heir) = (selection(&first, &second), selection(&first, &second));
+    iora::yield_now();
+    second.put(2).unwrap();
+    killed.kill();
+    assert_eq!(heir.get().unwrap(), 2);
+    let waited = Select::new()
+        .case(first.getting(), |_| ())
+        .wait_timeout(Duration::from_millis(1));
+    assert_eq!(waited, None);
+    iora::timeout(Duration::from_millis(1), || one_of(&first, &second)).unwrap_err();
+    first.put(3).unwrap();
+    assert_eq!((first.len(), second.len()), (1, 0));
+}
+
+#[test]
+fn a_selection_puts_one_item_in_all_and_does_not_deal_with_itself() {
+    let (first, second) = (Rc::new(Channel::new()), Rc::new(Channel::new()));
+    let waited = Select::new()
+        .case(first.putting(1), |_| "put")
+        .case(first.getting(), |_| "got")
+        .wait_timeout(Duration::from_millis(1));
+    assert_eq!(waited, None);
+    let (here, there) = (first.clone(), second.clone());
+    let putter = iora::spawn(move || {
+        Select::new()
+            .case(here.putting(1), |put| put.map(|()| 1))
+            .case(there.putting(2), |put| put.map(|()| 2))
+            .wait()
+    });
+    iora::yield_now();
+    assert_eq!(second.get(), Ok(2));
+    assert_eq!(first.try_get(), Err(TryGetError::Empty));
+    assert_eq!(putter.get().unwrap(), Ok(2));
+    let there = first.clone();
+    let closed = iora::spawn(move || Select::new().case(there.putting(3), |put| put).wait());
+    iora::yield_now();
+    first.close();
+    assert_eq!(closed.get().unwrap(), Err(PutError(3)));
+}
+
+#[test]
+fn a_selection_waits_for_events_and_permits_too() {
+    let (event, semaphore) = (Rc::new(Event::new()), Rc::new(Semaphore::new(0)));
+    let selection = || {
+        let (event, semaphore) = (event.clone(), semaphore.clone());
+        iora::spawn(move || {
+            Select::new()
+                .case(event.waiting(), |()| "event")
+                .case(semaphore.acquiring(), |()| "permit")
+                .wait()
+        })
+    };
+    let (first, second) = (selection(), selection());
+    iora::yield_now();
+    semaphore.release();
+    event.set();
+    assert_eq!((first.get().unwrap(), second.get().unwrap()), ("permit", "event"));
+    assert_eq!(semaphore.permits(), 0);
 }
 
 #[test]

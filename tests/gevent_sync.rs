@@ -1,7 +1,11 @@
 //! gevent's behaviours of events, results and semaphores, by their numbers.
 
-use iora::sync::{AsyncResult, Condvar, Event, Mutex, Semaphore};
-use std::cell::RefCell;
+use iora::sync::{
+    AsyncResult, Barrier, BoundedSemaphore, Condvar, Event, LazyCell, Mutex, OnceCell, ReentrantMutex, RwLock,
+    Semaphore,
+};
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,6 +132,172 @@ fn g066_two_releases_wake_two_waiters_in_order() {
     );
     iora::joinall(&waiters, None);
     assert_eq!(*log.borrow(), [0, 1]);
+}
+
+#[test]
+fn g067_two_that_keep_a_semaphore_going_do_not_starve_a_third() {
+    let (semaphore, over) = (Rc::new(Semaphore::new(1)), Rc::new(Cell::new(false)));
+    let keeper = || {
+        let (semaphore, over) = (semaphore.clone(), over.clone());
+        iora::spawn(move || {
+            let mut turns = 0;
+            while !over.get() {
+                let _permit = semaphore.hold();
+                turns += 1;
+                iora::yield_now();
+            }
+            turns
+        })
+    };
+    let keepers = [keeper(), keeper()];
+    iora::yield_now();
+    let (there, end) = (semaphore.clone(), over.clone());
+    let third = iora::spawn(move || {
+        there.acquire();
+        end.set(true);
+        there.release();
+    });
+    third.get().unwrap();
+    for keeper in keepers {
+        assert!(keeper.get().unwrap() <= 4, "it was overtaken by many");
+    }
+    assert_eq!(semaphore.permits(), 1);
+}
+
+#[test]
+fn g068_a_reentrant_mutex_passes_between_threads_with_and_without_hubs() {
+    const ROUNDS: usize = 500;
+    let mutex = Arc::new(ReentrantMutex::new(Cell::new(0)));
+    let add = |mutex: &ReentrantMutex<Cell<usize>>| {
+        for _ in 0..ROUNDS {
+            let outer = mutex.lock();
+            let inner = mutex.lock();
+            inner.set(outer.get() + 1);
+        }
+    };
+    let there = mutex.clone();
+    let thread = std::thread::spawn(move || add(&there));
+    let there = mutex.clone();
+    let greenlet = iora::spawn(move || add(&there));
+    greenlet.get().unwrap();
+    thread.join().unwrap();
+    assert_eq!(mutex.lock().get(), 2 * ROUNDS);
+}
+
+#[test]
+fn g070_a_bounded_semaphore_is_not_released_too_often() {
+    let semaphore = BoundedSemaphore::new(2);
+    catch_unwind(AssertUnwindSafe(|| semaphore.release())).unwrap_err();
+    semaphore.acquire();
+    let held = semaphore.hold();
+    semaphore.release();
+    drop(held);
+    catch_unwind(AssertUnwindSafe(|| semaphore.release())).unwrap_err();
+    assert_eq!(semaphore.permits(), 2);
+    catch_unwind(|| BoundedSemaphore::new(0).release()).unwrap_err();
+    Semaphore::new(0).release(); // a plain one has no bound
+}
+
+#[test]
+fn g070_a_reentrant_mutex_belongs_to_a_greenlet_and_not_to_its_thread() {
+    let mutex = Rc::new(ReentrantMutex::new(Cell::new(0)));
+    let (outer, inner) = (mutex.lock(), mutex.lock());
+    let there = mutex.clone();
+    let other = iora::spawn(move || {
+        let busy = there.try_lock().is_none();
+        there.lock().set(1);
+        busy
+    });
+    iora::yield_now();
+    drop(outer);
+    iora::yield_now();
+    assert_eq!((other.ready(), inner.get()), (false, 0));
+    drop(inner);
+    assert!(other.get().unwrap());
+    assert_eq!(mutex.lock().get(), 1);
+}
+
+#[test]
+fn a_killed_writer_lets_the_readers_behind_it_in() {
+    let lock = Rc::new(RwLock::new(7));
+    let held = lock.read().unwrap();
+    let (writing, reading) = (lock.clone(), lock.clone());
+    let writer = iora::spawn(move || *writing.write().unwrap() = 8);
+    iora::yield_now();
+    let reader = iora::spawn(move || *reading.read().unwrap());
+    iora::yield_now();
+    assert!(!reader.ready());
+    writer.kill();
+    assert_eq!(reader.get().unwrap(), 7);
+    drop(held);
+    assert!(lock.try_write().is_ok());
+}
+
+#[test]
+fn a_writer_that_is_killed_with_the_lock_granted_passes_it_on() {
+    let lock = Rc::new(RwLock::new(0));
+    let held = lock.write().unwrap();
+    let writer = || {
+        let lock = lock.clone();
+        iora::spawn(move || *lock.write().unwrap() += 1)
+    };
+    let (killed, heir) = (writer(), writer());
+    iora::yield_now();
+    drop(held); // granted to the first one
+    assert!(lock.try_read().is_err());
+    killed.kill();
+    heir.get().unwrap();
+    assert_eq!(*lock.read().unwrap(), 1);
+}
+
+#[test]
+fn a_killed_one_leaves_the_barrier() {
+    let barrier = Rc::new(Barrier::new(2));
+    let comer = || {
+        let barrier = barrier.clone();
+        iora::spawn(move || barrier.wait().is_leader())
+    };
+    let killed = comer();
+    iora::yield_now();
+    killed.kill();
+    let stays = comer();
+    iora::yield_now();
+    assert!(!stays.ready(), "it is alone");
+    iora::timeout(Duration::from_millis(1), || Barrier::new(2).wait()).unwrap_err();
+    assert!(barrier.wait().is_leader());
+    assert!(!stays.get().unwrap());
+}
+
+#[test]
+fn an_initialiser_may_park_and_a_killed_one_lets_the_next_one_try() {
+    let (cell, made) = (Rc::new(OnceCell::new()), Rc::new(Cell::new(0)));
+    let maker = || {
+        let (cell, made) = (cell.clone(), made.clone());
+        iora::spawn(move || {
+            *cell.get_or_init(|| {
+                iora::sleep(Duration::from_millis(1));
+                made.set(made.get() + 1);
+                made.get()
+            })
+        })
+    };
+    let (killed, heir, other) = (maker(), maker(), maker());
+    let there = cell.clone();
+    let watcher = iora::spawn(move || *there.wait());
+    iora::yield_now();
+    killed.kill();
+    assert_eq!(
+        (heir.get().unwrap(), other.get().unwrap(), watcher.get().unwrap()),
+        (1, 1, 1)
+    );
+    assert_eq!(made.get(), 1);
+
+    static LAZY: LazyCell<u32> = LazyCell::new(|| {
+        iora::yield_now();
+        7
+    });
+    let both = [iora::spawn(|| *LAZY), iora::spawn(|| *LAZY)];
+    assert!(both.into_iter().all(|one| one.get().unwrap() == 7));
 }
 
 #[test]
