@@ -15,7 +15,7 @@ fn every_number_has_a_test_or_a_reason() {
             tests.push_str(&fs::read_to_string(path).expect("a file"));
         }
     }
-    for number in 1..=45 {
+    for number in 1..=77 {
         let tested = tests.contains(&format!("fn g{number:03}_")) || tests.contains(&format!("_g{number:03}_"));
         let excused = table.contains(&format!("\n| {number} |"));
         assert!(tested || excused, "{number} has neither");
