@@ -377,3 +377,18 @@ fn many_in_a_ring() {
     assert_eq!(all.iter().filter(|one| one.is_dead()).count(), 1);
     drop(all);
 }
+
+#[test]
+fn a_shield_covers_the_stack_that_entered_it() {
+    let job = iora::spawn(|| {
+        let main = Greenlet::<i32>::main();
+        let shielded = Greenlet::new(&main, {
+            let main = main.clone();
+            move |n| iora::shield(|| main.switch(n))
+        });
+        assert_eq!(shielded.switch(1), 1);
+        iora::sleep(Duration::from_secs(3600)); // outside of the shield
+    });
+    iora::yield_now();
+    assert!(job.kill_timeout(Duration::from_secs(60)));
+}

@@ -17,6 +17,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
+use super::nested::Nested;
 use crate::coroutine::{Coroutine, Status, Suspender};
 use crate::hub::spawn;
 use crate::stack;
@@ -46,8 +47,6 @@ struct Exchange<S, Y, R> {
     returned: RefCell<Option<Result<R, Box<dyn Any + Send>>>>,
     /// The generator is being dropped.
     dropped: Cell<bool>,
-    /// The shields that the suspended generator is in: its own, not those of whoever resumes it.
-    shields: Cell<u32>,
     /// Whoever resumed the generator last was unwinding.
     in_unwind: Cell<bool>,
 }
@@ -76,8 +75,8 @@ struct Exchange<S, Y, R> {
 pub struct Generator<S, Y, R = ()> {
     /// Its stack; `None` once it has returned.
     coroutine: Option<Coroutine>,
-    /// Where its stack's guard begins.
-    limit: usize,
+    /// What belongs to its stack.
+    nested: Nested,
     /// It has been resumed at least once.
     begun: bool,
     /// Values on their way.
@@ -119,7 +118,6 @@ impl<S: 'static, Y: 'static, R: 'static> Generator<S, Y, R> {
             given: RefCell::new(None),
             returned: RefCell::new(None),
             dropped: Cell::new(false),
-            shields: Cell::new(0),
             in_unwind: Cell::new(false),
         });
         let inside = exchange.clone();
@@ -136,7 +134,7 @@ impl<S: 'static, Y: 'static, R: 'static> Generator<S, Y, R> {
         });
         Generator {
             coroutine: Some(coroutine),
-            limit,
+            nested: Nested::new(limit),
             begun: false,
             exchange,
         }
@@ -188,22 +186,7 @@ impl<S, Y, R> Generator<S, Y, R> {
         };
         self.begun = true;
         self.exchange.in_unwind.set(std::thread::panicking());
-        let outer = spawn::replace_stack_limit(self.limit);
-        let shields = spawn::shields();
-        let inside = self.exchange.shields.get();
-        if inside > 0 {
-            spawn::set_shields(shields + inside);
-        }
-        let status = coroutine.resume();
-        let left_in = spawn::shields();
-        if left_in != shields {
-            self.exchange.shields.set(left_in.saturating_sub(shields));
-            spawn::set_shields(shields);
-        } else {
-            self.exchange.shields.set(0);
-        }
-        spawn::replace_stack_limit(outer);
-        let finished = status == Status::Finished;
+        let finished = self.nested.resume(coroutine) == Status::Finished;
         if finished {
             self.coroutine = None;
         }

@@ -8,6 +8,7 @@ mod handle;
 mod hubs;
 mod join;
 mod local;
+mod nested;
 pub mod raw;
 mod scope;
 mod shared;

@@ -30,9 +30,9 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
+use super::nested::Nested;
 use crate::coroutine::{Coroutine, Status, Suspender};
 use crate::hub::interrupt::discard;
-use crate::hub::spawn;
 use crate::stack;
 
 /// Unwinds a greenlet whose last handle was dropped.
@@ -67,8 +67,8 @@ struct Family<V> {
 struct Slot<V> {
     /// Leaves the stack; invariant 2.
     suspender: Cell<Option<Suspender>>,
-    /// Where the stack's guard begins.
-    limit: Cell<usize>,
+    /// What belongs to the stack.
+    nested: Nested,
     /// What it ends with, while it is told to exit.
     exit: RefCell<Option<V>>,
     /// Its last handle was dropped.
@@ -170,7 +170,7 @@ impl<V: 'static> Greenlet<V> {
             body: RefCell::new(body),
             slot: Rc::new(Slot {
                 suspender: Cell::new(None),
-                limit: Cell::new(0),
+                nested: Nested::default(),
                 exit: RefCell::new(None),
                 dropped: Cell::new(false),
             }),
@@ -261,7 +261,7 @@ impl<V: 'static> Greenlet<V> {
             return open(drive(self, message), None);
         };
         assert!(
-            spawn::is_on_stack(caller.limit.get()),
+            caller.nested.is_current(),
             "iora: a raw greenlet's family is switched only on the stack of the one that has control"
         );
         // The panic count belongs to the thread: whoever is switched to would seem to be unwinding.
@@ -396,7 +396,7 @@ impl<V: 'static> Member<V> {
             }
         };
         self.family.running.replace(Some(self.slot.clone()));
-        let status = self.slot.enter(&mut coroutine);
+        let status = self.slot.nested.resume(&mut coroutine);
         self.family.running.replace(None);
         let finished = status == Status::Finished;
         let body = if finished {
@@ -417,7 +417,7 @@ impl<V: 'static> Member<V> {
                 panic!("iora: no stack for a raw greenlet: {error}");
             }
         };
-        self.slot.limit.set(stack.limit().get());
+        self.slot.nested.set_limit(stack.limit().get());
         let (family, slot) = (self.family.clone(), self.slot.clone());
         Coroutine::new(stack, move |suspender| {
             slot.suspender.set(Some(suspender));
@@ -434,22 +434,12 @@ impl<V: 'static> Member<V> {
     }
 }
 
-impl<V> Slot<V> {
-    /// Switches to the greenlet's stack, on top of whatever runs.
-    fn enter(&self, coroutine: &mut Coroutine) -> Status {
-        let outer = spawn::replace_stack_limit(self.limit.get());
-        let status = coroutine.resume();
-        spawn::replace_stack_limit(outer);
-        status
-    }
-}
-
 impl<V> Drop for Member<V> {
     fn drop(&mut self) {
         if let Body::Suspended(mut coroutine) = mem::replace(self.body.get_mut(), Body::Dead) {
             self.slot.dropped.set(true);
             // It is not the one that has control, so it cannot suspend any more: it ends.
-            match self.slot.enter(&mut coroutine) {
+            match self.slot.nested.resume(&mut coroutine) {
                 Status::Finished => {}
                 Status::Suspended => coroutine.leak(),
             }
