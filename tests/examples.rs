@@ -128,3 +128,70 @@ fn crawler() {
     assert!(lines[1..].contains(&"  185  200 OK".to_owned()), "{lines:?}");
     assert_eq!(lines.len(), 4);
 }
+
+#[test]
+fn process_pool() {
+    assert_eq!(
+        lines("process_pool", &[]),
+        [
+            "7 jobs, 4 places",
+            "spring: 6",
+            "summer: 6",
+            "autumn: 6",
+            "winter: 6",
+            "\"\": there is nothing to measure",
+            "noon: 4",
+            "midnight: 8",
+            "total: 36",
+            "left in the pool: 0"
+        ]
+    );
+}
+
+#[test]
+fn students() {
+    assert_eq!(
+        lines("students", &[]),
+        [
+            "Ada: [1, 2, 1]",
+            "Grace: [1, 1, 2]",
+            "Linus: [3, 2, 4]",
+            "main has 0 marks"
+        ]
+    );
+}
+
+#[test]
+fn closable_pipeline() {
+    assert_eq!(
+        lines("closable_pipeline", &[]),
+        [
+            "trim is done",
+            "measure is done",
+            "one: 3",
+            "six: 3",
+            "two: 3",
+            "five: 4",
+            "four: 4",
+            "seven: 5",
+            "three: 5",
+            "7 words went through"
+        ]
+    );
+}
+
+#[test]
+fn switch() {
+    assert_eq!(
+        lines("switch", &[]),
+        [
+            "12",
+            "56",
+            "34",
+            "the first is dead: true, the second: false",
+            "hello, hello!",
+            "echo, echo!",
+            "silence"
+        ]
+    );
+}
