@@ -159,7 +159,8 @@ pub(super) struct Inherited(Values);
 
 impl Inherited {
     /// What a child of whoever runs inherits; `None`, at the cost of a look, if nothing.
-    pub(super) fn from_current() -> Option<Inherited> {
+    #[inline]
+    pub(super) fn from_current() -> Option<Box<Inherited>> {
         let list: Vec<(usize, Inherit, Value)> = if spawn::in_greenlet() {
             if !spawn::has_locals() {
                 return None;
@@ -176,7 +177,7 @@ impl Inherited {
             values.values.insert(number, inherit(&*value));
             values.inheritable.push((number, inherit));
         }
-        Some(Inherited(values))
+        Some(Box::new(Inherited(values)))
     }
 
     /// Makes them the values of the greenlet that runs.

@@ -49,16 +49,37 @@ pub(super) type Link = Box<dyn FnOnce(Ending) + Send>;
 struct Completion {
     /// Reaches it, once it has arrived at its hub.
     unparker: Option<Unparker>,
-    /// What was raised in it before it arrived.
-    early: Vec<Interrupt>,
     /// How it ended, once it has.
     ending: Option<Ending>,
+    /// All links that were there have been called: a new one is called by whoever adds it.
+    links_called: bool,
+    /// What few greenlets have.
+    rare: Option<Box<Rare>>,
+}
+
+/// See [`Completion::rare`].
+#[derive(Default)]
+struct Rare {
+    /// What was raised in it before it arrived.
+    early: Vec<Interrupt>,
     /// Called in order of addition, each with its number.
     links: VecDeque<(u64, Link)>,
     /// The number of the next link.
     next_link: u64,
-    /// All links that were there have been called: a new one is called by whoever adds it.
-    links_called: bool,
+}
+
+impl Completion {
+    /// The rare part, made now if need be.
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Takes the link to be called next.
+    fn next_link(&mut self) -> Option<Link> {
+        let next = self.rare.as_mut().and_then(|rare| rare.links.pop_front());
+        self.links_called = next.is_none();
+        next.map(|(_, link)| link)
+    }
 }
 
 impl Handover for Completion {
@@ -87,7 +108,7 @@ pub(super) struct Spawned<T, F> {
     /// Taken when the greenlet begins; invariant 1.
     closure: UnsafeCell<ManuallyDrop<Option<F>>>,
     /// Local variables that it inherits; taken with the closure.
-    inherited: UnsafeCell<ManuallyDrop<Option<Inherited>>>,
+    inherited: UnsafeCell<ManuallyDrop<Option<Box<Inherited>>>>,
 }
 
 /// What the handle holds.
@@ -102,7 +123,7 @@ impl<T, F: FnOnce() -> T> Spawned<T, F> {
         info: Info,
         unparker: Option<Unparker>,
         closure: F,
-        inherited: Option<Inherited>,
+        inherited: Option<Box<Inherited>>,
     ) -> Spawned<T, F> {
         Spawned {
             shared: Shared {
@@ -111,11 +132,9 @@ impl<T, F: FnOnce() -> T> Spawned<T, F> {
                 outcome: UnsafeCell::new(None),
                 completion: WaitQueue::new(Completion {
                     unparker,
-                    early: Vec::new(),
                     ending: None,
-                    links: VecDeque::new(),
-                    next_link: 0,
                     links_called: false,
+                    rare: None,
                 }),
             },
             closure: UnsafeCell::new(ManuallyDrop::new(Some(closure))),
@@ -259,9 +278,9 @@ impl<T> Shared<T> {
     pub(super) fn arrive(&self, unparker: Unparker) {
         let early = self.completion.with(|view| {
             view.state.unparker = Some(unparker);
-            std::mem::take(&mut view.state.early)
+            view.state.rare.as_mut().map(|rare| std::mem::take(&mut rare.early))
         });
-        for interrupt in early {
+        for interrupt in early.into_iter().flatten() {
             unparker.interrupt(interrupt);
         }
     }
@@ -271,7 +290,7 @@ impl<T> Shared<T> {
         let arrived = self.completion.with(|view| match view.state.unparker {
             Some(unparker) => Some((unparker, interrupt)),
             None => {
-                view.state.early.push(interrupt);
+                view.state.rare().early.push(interrupt);
                 None
             }
         });
@@ -303,7 +322,7 @@ impl<T> Shared<T> {
         }
         let linked = self.completion.with(|view| {
             view.state.ending = Some(ending);
-            view.state.links_called = view.state.links.is_empty();
+            view.state.links_called = view.state.rare.as_ref().is_none_or(|rare| rare.links.is_empty());
             view.grant_all(0);
             view.tell_all();
             !view.state.links_called
@@ -319,9 +338,8 @@ impl<T> Shared<T> {
         // One at a time: a link may take back those that come after it.
         let next = || {
             self.completion.with(|view| {
-                let next = view.state.links.pop_front();
-                view.state.links_called = next.is_none();
-                next.map(|(_, link)| (link, *view.state.ending.get_or_insert(ending)))
+                let next = view.state.next_link();
+                next.map(|link| (link, *view.state.ending.get_or_insert(ending)))
             })
         };
         while let Some((link, ending)) = next() {
@@ -414,9 +432,10 @@ impl<T> Shared<T> {
         self.completion.with(|view| match view.state.ending {
             Some(ending) if view.state.links_called => Err((link, ending)),
             _ => {
-                let number = view.state.next_link;
-                view.state.next_link += 1;
-                view.state.links.push_back((number, link));
+                let rare = view.state.rare();
+                let number = rare.next_link;
+                rare.next_link += 1;
+                rare.links.push_back((number, link));
                 Ok(number)
             }
         })
@@ -425,7 +444,7 @@ impl<T> Shared<T> {
     /// Takes a link back, unless it has been called.
     pub(super) fn unlink(&self, number: u64) -> Option<Link> {
         self.completion.with(|view| {
-            let links = &mut view.state.links;
+            let links = &mut view.state.rare.as_mut()?.links;
             let place = links.iter().position(|(other, _)| *other == number)?;
             links.remove(place).map(|(_, link)| link)
         })
