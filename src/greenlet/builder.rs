@@ -150,7 +150,7 @@ where
     let job = hub::spawn(stack_size, start, |unparker| {
         let info = Info {
             id: hub::next_id(),
-            name,
+            name: name.map(Box::new),
             spawned_at,
             stack_size,
         };

@@ -50,7 +50,7 @@ impl Current {
 pub fn current() -> Option<Current> {
     spawn::with_info(|info, unparker| Current {
         id: info.id,
-        name: info.name.clone(),
+        name: info.name.as_deref().cloned(),
         spawned_at: info.spawned_at,
         unparker,
     })

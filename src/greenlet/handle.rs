@@ -206,7 +206,7 @@ impl<T> Greenlet<T> {
 
     /// The name it was given.
     pub fn name(&self) -> Option<&str> {
-        self.shared().info.name.as_deref()
+        self.shared().info.name.as_deref().map(|name| &**name)
     }
 
     /// Its number, which no other greenlet of the process has.

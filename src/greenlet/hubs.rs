@@ -111,7 +111,7 @@ where
     let (name, stack_size) = builder.into_parts();
     let info = Info {
         id: spawn::next_id(),
-        name,
+        name: name.map(Box::new),
         spawned_at,
         stack_size,
     };

@@ -269,7 +269,9 @@ impl Hub {
         f: impl FnOnce(&mut dyn Any) -> R,
     ) -> Option<R> {
         let key = self.running.get()?;
-        self.with_task(key, |task| f(&mut **task.locals.get_or_insert_with(init)))
+        self.with_task(key, |task| {
+            f(&mut ***task.locals.get_or_insert_with(|| Box::new(init())))
+        })
     }
 
     /// A line for each task but the thread's own: what it is and what it waits for.
@@ -314,7 +316,7 @@ impl Hub {
             guard: limit..limit + map::page_size(),
             stack_size: info.stack_size,
             id: info.id,
-            name: info.name.as_deref().map(NonNull::from),
+            name: info.name.as_deref().map(|name| NonNull::from(&**name)),
             spawned_at: info.spawned_at,
         })
     }

@@ -205,7 +205,7 @@ pub(crate) fn current_tree() -> Option<Rc<Tree>> {
 }
 
 /// A greenlet's own local variables, and those of its tree.
-type Locals = (Option<Box<dyn Any>>, Option<Rc<Tree>>);
+type Locals = (Option<Box<Box<dyn Any>>>, Option<Rc<Tree>>);
 
 /// Takes the running greenlet's local variables and its hold on its tree, so that they can be dropped; `None` if it has
 /// neither.

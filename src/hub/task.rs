@@ -40,8 +40,8 @@ pub(crate) trait Job {
 pub(crate) struct Info {
     /// Unique in the process.
     pub(crate) id: u64,
-    /// The name it was given, if any.
-    pub(crate) name: Option<Box<str>>,
+    /// The name it was given, if any; behind a thin pointer, because few have one.
+    pub(crate) name: Option<Box<Box<str>>>,
     /// Where it was spawned.
     pub(crate) spawned_at: &'static Location<'static>,
     /// Size of its stack in bytes of address space.
@@ -102,7 +102,7 @@ pub(super) struct Task {
     #[expect(clippy::box_collection, reason = "a pointer in each task instead of a deque")]
     pub(super) interrupts: Option<Box<VecDeque<Interrupt>>>,
     /// Storage of the greenlet-local variables, made at their first use.
-    pub(super) locals: Option<Box<dyn Any>>,
+    pub(super) locals: Option<Box<Box<dyn Any>>>,
     /// What it shares with the greenlets that it spawned, or was spawned by.
     pub(super) tree: Option<Rc<Tree>>,
 }
