@@ -79,6 +79,7 @@ impl<T, const N: usize> Lines<T, N> {
     }
 
     /// Puts a value at the end of a line.
+    #[inline(always)]
     pub(crate) fn push_back(&mut self, line: usize, value: T) -> Place {
         let index = self.occupy(line, value);
         let last = self.ends[line].last;
@@ -104,16 +105,29 @@ impl<T, const N: usize> Lines<T, N> {
         Place(index)
     }
 
-    /// Lets the first in line step out; it keeps its place until its owner takes it.
-    #[inline]
-    pub(crate) fn step_out_first(&mut self, line: usize) -> Option<&mut T> {
-        match self.ends[line].first {
-            NONE => None,
-            first => {
-                self.unlink(first);
-                self.entry(first).value.as_mut()
+    /// Lets the first in line that `accepts` says yes to step out, and those before it too; they keep their places until their
+    /// owners take them.
+    #[inline(always)]
+    pub(crate) fn step_out_first(&mut self, line: usize, mut accepts: impl FnMut(&T) -> bool) -> Option<&mut T> {
+        let index = loop {
+            let first = self.ends[line].first;
+            if first == NONE {
+                return None;
             }
-        }
+            let entry = self.entry(first);
+            let next = std::mem::replace(&mut entry.next, NONE);
+            entry.line = None;
+            let accepted = entry.value.as_ref().is_some_and(&mut accepts);
+            self.ends[line].first = next;
+            match next {
+                NONE => self.ends[line].last = NONE,
+                next => self.entry(next).previous = NONE,
+            }
+            if accepted {
+                break first;
+            }
+        };
+        self.entry(index).value.as_mut()
     }
 
     /// The first in line, if any.
@@ -152,7 +166,7 @@ impl<T, const N: usize> Lines<T, N> {
     }
 
     /// Takes a value out of its place, and out of its line if it stands in one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, place: Place) -> Option<T> {
         let index = place.0;
         self.unlink(index);
@@ -163,11 +177,17 @@ impl<T, const N: usize> Lines<T, N> {
         self.vacant = index;
         self.taken -= 1;
         if self.taken == 0 && self.more.len() > KEPT {
-            self.more = Vec::new();
-            self.inline.next = NONE;
-            self.vacant = 0;
+            self.shrink();
         }
         value
+    }
+
+    /// Gives back all places but the first; all are vacant.
+    #[cold]
+    fn shrink(&mut self) {
+        self.more = Vec::new();
+        self.inline.next = NONE;
+        self.vacant = 0;
     }
 
     /// Whether nobody stands in this line.
@@ -188,29 +208,44 @@ impl<T, const N: usize> Lines<T, N> {
     }
 
     /// Makes a vacant place one that stands in `line`, not linked yet.
+    #[inline(always)]
     fn occupy(&mut self, line: usize, value: T) -> u32 {
-        let entry = Entry {
-            value: Some(value),
-            line: Some(line as u8),
-            previous: NONE,
-            next: NONE,
-        };
         self.taken += 1;
         let index = self.vacant;
         if index == NONE {
-            self.more.push(entry);
-            return self.more.len() as u32;
+            return self.append(line, value);
         }
-        let place = self.entry(index);
-        let next = std::mem::replace(place, entry).next;
+        let entry = self.entry(index);
+        let next = std::mem::replace(&mut entry.next, NONE);
+        entry.value = Some(value);
+        entry.line = Some(line as u8);
         self.vacant = next;
         index
     }
 
+    /// [`Lines::occupy`] when no place is vacant.
+    #[cold]
+    fn append(&mut self, line: usize, value: T) -> u32 {
+        self.more.push(Entry {
+            value: Some(value),
+            line: Some(line as u8),
+            previous: NONE,
+            next: NONE,
+        });
+        self.more.len() as u32
+    }
+
     /// Takes a place out of its line, if it stands in one.
+    #[inline]
     fn unlink(&mut self, index: u32) {
+        if let Some(line) = self.entry(index).line.take() {
+            self.unlink_from(line, index);
+        }
+    }
+
+    /// Takes a place out of the line it stands in.
+    fn unlink_from(&mut self, line: u8, index: u32) {
         let entry = self.entry(index);
-        let Some(line) = entry.line.take() else { return };
         let (previous, next) = (entry.previous, entry.next);
         entry.previous = NONE;
         entry.next = NONE;
@@ -225,7 +260,7 @@ impl<T, const N: usize> Lines<T, N> {
     }
 
     /// The place of this index.
-    #[inline]
+    #[inline(always)]
     fn entry(&mut self, index: u32) -> &mut Entry<T> {
         match index {
             0 => &mut self.inline,
@@ -275,7 +310,7 @@ mod tests {
                         model[line].push_front(number);
                     }
                     Step::Leave(line) => {
-                        prop_assert_eq!(lines.step_out_first(line).copied(), model[line].pop_front());
+                        prop_assert_eq!(lines.step_out_first(line, |_| true).copied(), model[line].pop_front());
                     }
                     Step::Take(_) if owned.is_empty() => {}
                     Step::Take(which) => {
@@ -311,7 +346,7 @@ mod tests {
         }
         assert_eq!(lines.more.capacity(), 0);
         let places: Vec<_> = (0..3).map(|number| lines.push_back(0, number)).collect();
-        assert_eq!(lines.step_out_first(0), Some(&mut 0));
+        assert_eq!(lines.step_out_first(0, |_| true), Some(&mut 0));
         assert_eq!(
             places
                 .into_iter()

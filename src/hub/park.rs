@@ -159,15 +159,12 @@ pub(crate) fn yield_now() {
 ///
 /// Yields when the budget is spent, so that a greenlet whose operations never wait starves nobody. It is a park point:
 /// never to be called with a lock held or with something half done.
-#[inline]
+#[inline(always)]
 pub(crate) fn spend() {
     if let Some(hub) = current::hub() {
-        let left = hub.budget.get();
-        if left > 0 {
-            hub.budget.set(left - 1);
-        } else {
-            yield_now();
-            hub.budget.set(BUDGET);
+        match hub.budget.get().checked_sub(1) {
+            Some(left) => hub.budget.set(left),
+            None => hub.spent(),
         }
     }
 }
@@ -215,6 +212,13 @@ fn sleep_thread(deadline: Option<Instant>) {
 }
 
 impl Hub {
+    /// The end of [`spend`] when the budget is spent.
+    #[cold]
+    fn spent(&self) {
+        yield_now();
+        self.budget.set(BUDGET);
+    }
+
     /// See [`park`].
     #[inline(always)]
     fn park(&self, deadline: Option<Instant>, what: &'static str) -> WakeReason {

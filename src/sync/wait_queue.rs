@@ -145,7 +145,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
     }
 
     /// Looks at the state and changes it, under the lock; wakes whoever was granted something, after it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with<R>(&self, change: impl FnOnce(&mut View<'_, S, N>) -> R) -> R {
         let mut wakes = Wakes::default();
         let result = change(&mut View::new(&mut self.lock(), &mut wakes));
@@ -172,7 +172,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
 
     /// The first half of [`WaitQueue::wait`]: stands in line without parking yet, for whoever has something to do in between
     /// (a condition unlocks its mutex).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter<R>(
         &self,
         line: usize,
@@ -183,7 +183,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
     }
 
     /// As [`WaitQueue::enter`], for a waiter that stands in other lines under the same claim.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter_under<R>(
         &self,
         claim: Option<&Claim>,
@@ -245,7 +245,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
     }
 
     /// The lock. No foreign code runs under it, so a panic there is a bug of ours and leaves the state whole.
-    #[inline]
+    #[inline(always)]
     fn lock(&self) -> ShortGuard<'_, Inner<S, N>> {
         self.inner.lock()
     }
@@ -266,10 +266,10 @@ impl<'a, S: Handover<N>, const N: usize> View<'a, S, N> {
     /// Grants the first in `line` what it waits for: it leaves the line and will be woken. `None` if nobody waits.
     #[inline]
     pub(crate) fn grant(&mut self, line: usize) -> Option<&mut S::Ticket> {
-        while self.lines.first(line)?.claim.as_ref().is_some_and(|claim| !claim.win()) {
-            self.lines.step_out_first(line);
-        }
-        let waiter = self.lines.step_out_first(line)?;
+        // One that has been granted something elsewhere is passed over.
+        let waiter = self
+            .lines
+            .step_out_first(line, |waiter| waiter.claim.as_ref().is_none_or(Claim::win))?;
         if let Some(unparker) = waiter.unparker.take() {
             self.wakes.add(unparker);
         }
@@ -380,9 +380,8 @@ impl<S: Handover<N>, const N: usize> Waiting<'_, S, N> {
     }
 
     /// Takes the waiter out if `leaves` says so of its having been granted something: its ticket, and that answer.
-    #[inline]
+    #[inline(always)]
     fn leave(&mut self, leaves: impl FnOnce(bool) -> bool) -> Option<(S::Ticket, bool)> {
-        let mut wakes = Wakes::default();
         let mut inner = self.queue.lock();
         let granted = inner.lines.at(self.place.as_ref()?)?.unparker.is_none();
         if !leaves(granted) {
@@ -390,22 +389,23 @@ impl<S: Handover<N>, const N: usize> Waiting<'_, S, N> {
         }
         let waiter = inner.lines.take(self.place.take()?)?;
         if !granted {
-            S::left(&mut View::new(&mut inner, &mut wakes), self.line);
+            self.left(inner);
         }
-        drop(inner);
-        wakes.wake();
         Some((waiter.ticket, granted))
     }
 
-    /// Leaves the line: the ticket, and whether something was granted.
-    pub(crate) fn end(mut self) -> Option<(S::Ticket, bool)> {
-        self.leave(|_| true)
+    /// Says that the waiter, whose place is taken, was granted nothing.
+    #[cold]
+    fn left(&self, mut inner: ShortGuard<'_, Inner<S, N>>) {
+        let mut wakes = Wakes::default();
+        S::left(&mut View::new(&mut inner, &mut wakes), self.line);
+        drop(inner);
+        wakes.wake();
     }
-}
 
-impl<S: Handover<N>, const N: usize> Drop for Waiting<'_, S, N> {
-    fn drop(&mut self) {
-        let Some(place) = self.place.take() else { return };
+    /// What is to be done when the wait is unwound.
+    #[cold]
+    fn unwound(&mut self, place: Place) {
         let mut wakes = Wakes::default();
         let mut inner = self.queue.lock();
         let mut waiter = inner.lines.take(place);
@@ -416,6 +416,20 @@ impl<S: Handover<N>, const N: usize> Drop for Waiting<'_, S, N> {
         }
         drop(inner);
         wakes.wake();
+    }
+
+    /// Leaves the line: the ticket, and whether something was granted.
+    pub(crate) fn end(mut self) -> Option<(S::Ticket, bool)> {
+        self.leave(|_| true)
+    }
+}
+
+impl<S: Handover<N>, const N: usize> Drop for Waiting<'_, S, N> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.unwound(place);
+        }
     }
 }
 

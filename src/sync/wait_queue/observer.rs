@@ -66,7 +66,7 @@ impl Observers {
 
     /// Takes out the first who was not told yet.
     pub(super) fn next(&mut self) -> Option<Observer> {
-        self.lines.as_mut()?.step_out_first(0)?.take()
+        self.lines.as_mut()?.step_out_first(0, |_| true)?.take()
     }
 
     /// Gives up a place. What is left is dropped by the caller, after the lock.
