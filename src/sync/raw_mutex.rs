@@ -29,6 +29,10 @@ const WAITED: usize = 1;
 /// How often the word is looked at, if another thread owns it, before standing in line.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
 
+/// How often after that the thread gives up its time slice first: the owner may have lost its own, and to be woken out of
+/// a line costs more than these.
+const YIELDS: u32 = if cfg!(loom) { 0 } else { 4 };
+
 /// A lock that parks.
 pub(crate) struct RawMutex {
     /// See the table at the top.
@@ -146,14 +150,18 @@ impl RawMutex {
 
     /// Tries for a short while, as long as the owner runs on another thread.
     fn spin(&self, token: usize) -> bool {
-        for _ in 0..SPINS {
+        for round in 0..SPINS + YIELDS {
             if self.try_take(token) {
                 return true;
             }
             if self.word.load(Ordering::Relaxed) & !WAITED == token {
                 return false;
             }
-            std::hint::spin_loop();
+            if round < SPINS {
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
         }
         self.try_take(token)
     }
