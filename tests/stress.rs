@@ -9,10 +9,12 @@ use std::sync::{Arc, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use iora::pool::Pool;
 use iora::queue::{Channel, Queue, SimpleQueue};
 use iora::sync::{
     AsyncResult, Barrier, BoundedSemaphore, Condvar, Event, Mutex, OnceCell, ReentrantMutex, RwLock, Select, Semaphore,
 };
+use iora::threadpool::ThreadPool;
 
 /// How often each hub spawns its greenlets.
 const ROUNDS: usize = 200;
@@ -334,4 +336,55 @@ impl<F: FnMut()> Drop for Defer<F> {
     fn drop(&mut self) {
         (self.0)();
     }
+}
+
+#[test]
+fn waiting_for_many() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let there = semaphore.clone();
+    stress(move || {
+        let never = Event::new();
+        loop {
+            let mixture: [&dyn iora::Waitable; 2] = [&never, &there];
+            assert_eq!(iora::wait_count(mixture, 1, None)[0].0, 1);
+            // It was told, not given: another may have been quicker.
+            if there.try_acquire() {
+                break;
+            }
+        }
+        let _releases = Defer(|| there.release());
+        iora::yield_now();
+    });
+    assert_eq!(semaphore.permits(), 1);
+}
+
+#[test]
+fn pool() {
+    let pool = Pool::new(2);
+    let there = pool.clone();
+    stress(move || {
+        there.spawn(iora::yield_now).join();
+        let queued = there.apply_async(iora::yield_now);
+        drop(there.spawn_timeout(SOON, iora::yield_now));
+        queued.join();
+    });
+    pool.join();
+    assert_eq!((pool.len(), pool.free_count()), (0, 2));
+}
+
+#[test]
+fn thread_pool() {
+    let (pool, sum) = (Arc::new(ThreadPool::new(2)), Arc::new(AtomicUsize::new(0)));
+    let (there, total) = (pool.clone(), sum.clone());
+    let submitted = Arc::new(AtomicUsize::new(0));
+    let count = submitted.clone();
+    stress(move || {
+        let total = total.clone();
+        let job = there.spawn(move || total.fetch_add(1, Ordering::SeqCst));
+        count.fetch_add(1, Ordering::SeqCst);
+        job.join();
+    });
+    pool.join();
+    // One that was killed after its job was in did not count it.
+    assert!(sum.load(Ordering::SeqCst) >= submitted.load(Ordering::SeqCst));
 }

@@ -221,6 +221,11 @@ impl BoundedSemaphore {
             BoundedSemaphore(Semaphore { queue: WaitQueue::new(Permits { free: permits, bound: permits }) })
         }
     }
+
+    /// Has `observer` told when there is a permit that nobody holds or has been promised.
+    pub(crate) fn observe(&self, observer: Observer) -> Observation<'_> {
+        self.0.observe(observer)
+    }
 }
 
 impl Deref for BoundedSemaphore {

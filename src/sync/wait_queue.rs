@@ -22,8 +22,10 @@
 //! The lock is never held across a park, so waiting for it is as short as the sections here.
 
 pub(crate) mod observer;
+mod wakes;
 
 use self::observer::{Observation, Observed, Observer, Observers};
+use self::wakes::Wakes;
 use crate::collections::lines::{Lines, Place};
 use crate::hub::park::{self, Unparker, WakeReason};
 use crate::primitive::{
@@ -285,7 +287,7 @@ impl<'a, S: Handover<N>, const N: usize> View<'a, S, N> {
     #[inline]
     pub(crate) fn tell_all(&mut self) {
         while let Some(observer) = self.observers.next() {
-            self.wakes.more.get_or_insert_default().push(Wake::Tell(observer));
+            self.wakes.add_observer(observer);
         }
     }
 
@@ -429,57 +431,6 @@ impl<S: Handover<N>, const N: usize> Drop for Waiting<'_, S, N> {
     fn drop(&mut self) {
         if let Some(place) = self.place.take() {
             self.unwound(place);
-        }
-    }
-}
-
-/// Those to wake after unlocking: seldom more than one, which then needs no allocation.
-#[derive(Default)]
-struct Wakes {
-    /// The first one added who waits.
-    first: Option<Unparker>,
-    /// The others, if there are any.
-    more: Option<Vec<Wake>>,
-}
-
-/// Somebody to wake.
-enum Wake {
-    /// Who waits.
-    Unpark(Unparker),
-    /// Who is only told.
-    Tell(Observer),
-}
-
-impl Wakes {
-    /// One more to wake.
-    #[inline]
-    fn add(&mut self, unparker: Unparker) {
-        match self.first {
-            None => self.first = Some(unparker),
-            Some(_) => self.more.get_or_insert_default().push(Wake::Unpark(unparker)),
-        }
-    }
-
-    /// Wakes them in the order in which they were added.
-    #[inline]
-    fn wake(self) {
-        let Wakes { first, more } = self;
-        if let Some(first) = first {
-            first.unpark();
-        }
-        if let Some(more) = more {
-            Wakes::wake_more(more);
-        }
-    }
-
-    /// The rare half of [`wake`](Self::wake).
-    #[cold]
-    fn wake_more(more: Vec<Wake>) {
-        for wake in more {
-            match wake {
-                Wake::Unpark(unparker) => unparker.unpark(),
-                Wake::Tell(observer) => observer.tell(),
-            }
         }
     }
 }

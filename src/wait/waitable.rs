@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::greenlet::Greenlet;
 use crate::sync::wait_queue::observer::{Observation, Observer};
-use crate::sync::{AsyncResult, Event, Semaphore};
+use crate::sync::{AsyncResult, BoundedSemaphore, Event, Semaphore};
 
 /// What [`wait()`](crate::wait()) and [`iwait`](crate::iwait) wait for.
 ///
@@ -14,7 +14,8 @@ use crate::sync::{AsyncResult, Event, Semaphore};
 /// | [`Greenlet`] | it has ended |
 /// | [`Event`] | it is set, or was set while it was waited for |
 /// | [`AsyncResult`] | its value is there |
-/// | [`Semaphore`] | it has a permit that nobody waits for; waiting does not acquire it |
+/// | [`Semaphore`], [`BoundedSemaphore`] | it has a permit that nobody waits for; waiting does not acquire it |
+/// | [`JobHandle`](crate::threadpool::JobHandle) | the work is done |
 ///
 /// References and smart pointers to them are waitable too. A mixture is waited for as `&dyn Waitable`.
 pub trait Waitable {
@@ -44,6 +45,12 @@ impl<T> Waitable for AsyncResult<T> {
 impl Waitable for Semaphore {
     fn observe(&self, observer: Observer) -> Observation<'_> {
         Semaphore::observe(self, observer)
+    }
+}
+
+impl Waitable for BoundedSemaphore {
+    fn observe(&self, observer: Observer) -> Observation<'_> {
+        BoundedSemaphore::observe(self, observer)
     }
 }
 

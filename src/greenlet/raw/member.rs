@@ -1,16 +1,4 @@
-//! The low level: coroutines that switch to each other by name, as in Python's greenlet library.
-//!
-//! A [`Greenlet`] here is a stack and a function on it, no more: no hub runs it. Whoever has one switches to it, and it
-//! switches to another, or back. All of one family ([`Greenlet::main`] and what descends from it) exchange values of one type.
-//!
-//! ```text
-//!   main (whoever switches from outside)      first's stack            second's stack
-//!   ────────────────────────────────────      ─────────────            ──────────────
-//!   first.switch(1) ─────────────────────────▶ begins with 1
-//!                                              second.switch(2) ──────▶ begins with 2
-//!                                              … returns 3 ◀─────────── first.switch(3)
-//!   … returns 4 ◀───────────────────────────── main.switch(4), or returns 4
-//! ```
+//! The machinery of raw greenlets.
 //!
 //! The stacks are coroutines that suspend to the one loop in `drive`, which runs on main's stack and resumes the next: a
 //! switch is two switches of stacks.
@@ -24,14 +12,12 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::error::Error;
-use std::fmt;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use super::nested::Nested;
 use crate::coroutine::{Coroutine, Status, Suspender};
+use crate::greenlet::nested::Nested;
 use crate::hub::interrupt::discard;
 use crate::stack;
 
@@ -42,7 +28,7 @@ struct Dropped;
 struct Exiting;
 
 /// What a switch brings along.
-enum Message<V> {
+pub(super) enum Message<V> {
     /// A value.
     Value(V),
     /// To be raised.
@@ -52,9 +38,9 @@ enum Message<V> {
 }
 
 /// What the greenlets of one family share.
-struct Family<V> {
+pub(super) struct Family<V> {
     /// Invariant 1.
-    running: RefCell<Option<Rc<Slot<V>>>>,
+    pub(super) running: RefCell<Option<Rc<Slot<V>>>>,
     /// Invariant 3.
     message: RefCell<Option<Message<V>>>,
     /// Invariant 3; `None` for main.
@@ -64,7 +50,7 @@ struct Family<V> {
 }
 
 /// What a greenlet's own stack knows of it.
-struct Slot<V> {
+pub(super) struct Slot<V> {
     /// Leaves the stack; invariant 2.
     suspender: Cell<Option<Suspender>>,
     /// What belongs to the stack.
@@ -76,7 +62,7 @@ struct Slot<V> {
 }
 
 /// What there is of a greenlet.
-enum Body<V> {
+pub(super) enum Body<V> {
     /// It is main: no stack of its own.
     Main,
     /// Not begun.
@@ -90,81 +76,32 @@ enum Body<V> {
 }
 
 /// A greenlet.
-struct Member<V> {
+pub(super) struct Member<V> {
     /// Whom it may switch to.
-    family: Rc<Family<V>>,
+    pub(super) family: Rc<Family<V>>,
     /// Who gets what comes of it; `None` only for main.
-    parent: RefCell<Option<Greenlet<V>>>,
+    pub(super) parent: RefCell<Option<Rc<Member<V>>>>,
     /// What there is of it.
-    body: RefCell<Body<V>>,
+    pub(super) body: RefCell<Body<V>>,
     /// Shared with its stack.
-    slot: Rc<Slot<V>>,
+    pub(super) slot: Rc<Slot<V>>,
 }
 
-/// A coroutine that is switched to by name. A value of type `V` goes along with each switch.
-///
-/// Its clones are handles of one greenlet. It belongs to a thread; while it runs it is part of whichever of the hub's
-/// greenlets (or thread) switched to its family from outside: if it parks, that one parks.
-///
-/// When its function returns, the value goes to its parent, as if it had switched there; a panic goes on in the parent. Switching to
-/// one that is dead switches to its parent. Dropping the last handle of one that is suspended unwinds its stack.
-///
-/// ```
-/// use iora::raw::Greenlet;
-/// use std::cell::OnceCell;
-/// use std::rc::Rc;
-///
-/// let main = Greenlet::main();
-/// let second = Rc::new(OnceCell::<Greenlet<Vec<i32>>>::new());
-/// let first = Greenlet::new(&main, {
-///     let second = second.clone();
-///     move |mut log: Vec<i32>| {
-///         log.push(12);
-///         log = second.get().unwrap().switch(log);
-///         log.push(34);
-///         log
-///     }
-/// });
-/// let _ = second.set(Greenlet::new(&main, {
-///     let first = first.clone();
-///     move |mut log: Vec<i32>| {
-///         log.push(56);
-///         log = first.switch(log);
-///         log.push(78); // never: nobody switches back
-///         log
-///     }
-/// }));
-/// assert_eq!(first.switch(Vec::new()), [12, 56, 34]);
-/// assert!(first.is_dead() && !second.get().unwrap().is_dead());
-/// ```
-pub struct Greenlet<V>(Rc<Member<V>>);
-
-/// The parent would make a circle, or is of another family, or main was to be given one: the error of
-/// [`Greenlet::set_parent`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParentError(());
-
-impl<V: 'static> Greenlet<V> {
-    /// A new family: the greenlet that stands for whoever switches to it from outside. It never ends and has no parent.
-    pub fn main() -> Greenlet<V> {
+impl<V: 'static> Member<V> {
+    /// The main greenlet of a new family.
+    pub(super) fn main() -> Rc<Member<V>> {
         let family = Rc::new(Family {
             running: RefCell::new(None),
             message: RefCell::new(None),
             next: RefCell::new(None),
             in_unwind: Cell::new(false),
         });
-        Greenlet::member(family, None, Body::Main)
-    }
-
-    /// A greenlet that will call `run` with the first value that is switched to it; `parent` gets what comes of it.
-    pub fn new(parent: &Greenlet<V>, run: impl FnOnce(V) -> V + 'static) -> Greenlet<V> {
-        let family = parent.0.family.clone();
-        Greenlet::member(family, Some(parent.clone()), Body::Unstarted(Box::new(run)))
+        Member::new(family, None, Body::Main)
     }
 
     /// One more of a family.
-    fn member(family: Rc<Family<V>>, parent: Option<Greenlet<V>>, body: Body<V>) -> Greenlet<V> {
-        Greenlet(Rc::new(Member {
+    pub(super) fn new(family: Rc<Family<V>>, parent: Option<Rc<Member<V>>>, body: Body<V>) -> Rc<Member<V>> {
+        Rc::new(Member {
             family,
             parent: RefCell::new(parent),
             body: RefCell::new(body),
@@ -174,88 +111,12 @@ impl<V: 'static> Greenlet<V> {
                 exit: RefCell::new(None),
                 dropped: Cell::new(false),
             }),
-        }))
-    }
-
-    /// Switches to this greenlet, which gets `value`: from its own `switch`, or as its function's argument. Returns when
-    /// somebody switches to the caller, with the value that comes along.
-    ///
-    /// # Panics
-    ///
-    /// With the panic of a greenlet whose parent is the caller. When it is called on another stack than that of the greenlet that
-    /// has control of the family, or by a destructor while that one unwinds. When there is no memory for the stack of one that
-    /// begins.
-    pub fn switch(&self, value: V) -> V {
-        self.send(Message::Value(value))
-    }
-
-    /// As [`switch`](Self::switch), but raises `payload` in this greenlet, from its `switch`, as an unwind. One that has not begun
-    /// dies of it: it goes to the parent.
-    ///
-    /// # Panics
-    ///
-    /// As [`switch`](Self::switch).
-    pub fn throw(&self, payload: Box<dyn Any + Send>) -> V {
-        self.send(Message::Throw(payload))
-    }
-
-    /// As [`switch`](Self::switch), but unwinds this greenlet from its `switch`: if it does not catch that, it ends as if it had
-    /// returned `value`. One that has not begun, or is dead, gives `value` to its parent at once.
-    ///
-    /// # Panics
-    ///
-    /// As [`switch`](Self::switch).
-    pub fn exit(&self, value: V) -> V {
-        self.send(Message::Exit(value))
-    }
-
-    /// Who gets what comes of it; `None` for main.
-    pub fn parent(&self) -> Option<Greenlet<V>> {
-        self.0.parent.borrow().clone()
-    }
-
-    /// Gives it another parent, of the same family.
-    ///
-    /// # Errors
-    ///
-    /// If it is main, or `parent` is of another family, or descends from this greenlet or is the same.
-    pub fn set_parent(&self, parent: &Greenlet<V>) -> Result<(), ParentError> {
-        let mut ancestor = Some(parent.clone());
-        while let Some(one) = ancestor {
-            if one == *self {
-                return Err(ParentError(()));
-            }
-            ancestor = one.parent();
-        }
-        if self.parent().is_none() || !Rc::ptr_eq(&self.0.family, &parent.0.family) {
-            return Err(ParentError(()));
-        }
-        let former = self.0.parent.replace(Some(parent.clone()));
-        drop(former);
-        Ok(())
-    }
-
-    /// Whether it has ended.
-    pub fn is_dead(&self) -> bool {
-        matches!(*self.0.body.borrow(), Body::Dead)
-    }
-
-    /// Whether it has begun and not ended. Main has.
-    pub fn is_active(&self) -> bool {
-        !matches!(*self.0.body.borrow(), Body::Dead | Body::Unstarted(_))
-    }
-
-    /// Whether it has control of its family.
-    pub fn is_current(&self) -> bool {
-        match &*self.0.family.running.borrow() {
-            Some(running) => Rc::ptr_eq(running, &self.0.slot),
-            None => matches!(*self.0.body.borrow(), Body::Main),
-        }
+        })
     }
 
     /// Switches to it with a message.
-    fn send(&self, message: Message<V>) -> V {
-        let family = &self.0.family;
+    pub(super) fn send(self: &Rc<Self>, message: Message<V>) -> V {
+        let family = &self.family;
         let caller = family.running.borrow().clone();
         let Some(caller) = caller else {
             return open(drive(self, message), None);
@@ -287,8 +148,8 @@ impl<V: 'static> Greenlet<V> {
     }
 
     /// Who gets a message that is sent here, `None` if main does: not the dead, nor one that dies of it.
-    fn receiver(&self, mut message: Message<V>) -> (Option<Rc<Member<V>>>, Message<V>) {
-        let mut member = self.0.clone();
+    fn receiver(self: &Rc<Self>, mut message: Message<V>) -> (Option<Rc<Member<V>>>, Message<V>) {
+        let mut member = self.clone();
         loop {
             let unstarted = match &*member.body.borrow() {
                 Body::Main => None,
@@ -309,7 +170,7 @@ impl<V: 'static> Greenlet<V> {
             drop(member.body.replace(Body::Dead));
             message = message.without_exit();
             let parent = member.parent.borrow().clone();
-            member = parent.expect("only main has no parent").0;
+            member = parent.expect("only main has no parent");
         }
     }
 }
@@ -360,8 +221,8 @@ impl<V> Slot<V> {
 }
 
 /// Main's part: resumes one greenlet after the other, until one sends a message to main.
-fn drive<V: 'static>(first: &Greenlet<V>, mut message: Message<V>) -> Message<V> {
-    let family = first.0.family.clone();
+fn drive<V: 'static>(first: &Rc<Member<V>>, mut message: Message<V>) -> Message<V> {
+    let family = first.family.clone();
     family.in_unwind.set(std::thread::panicking());
     let mut target = first.clone();
     loop {
@@ -376,7 +237,7 @@ fn drive<V: 'static>(first: &Greenlet<V>, mut message: Message<V>) -> Message<V>
         let next = if finished {
             member.parent.borrow().clone()
         } else {
-            family.next.take().map(Greenlet)
+            family.next.take()
         };
         match next {
             Some(next) => target = next,
@@ -446,38 +307,3 @@ impl<V> Drop for Member<V> {
         }
     }
 }
-
-impl<V> Clone for Greenlet<V> {
-    fn clone(&self) -> Greenlet<V> {
-        Greenlet(self.0.clone())
-    }
-}
-
-impl<V> PartialEq for Greenlet<V> {
-    fn eq(&self, other: &Greenlet<V>) -> bool {
-        Rc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl<V> Eq for Greenlet<V> {}
-
-impl<V> fmt::Debug for Greenlet<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.0.body.try_borrow().as_deref() {
-            Ok(Body::Main) => "main",
-            Ok(Body::Unstarted(_)) => "not begun",
-            Ok(Body::Suspended(_)) => "suspended",
-            Ok(Body::Running) | Err(_) => "running",
-            Ok(Body::Dead) => "dead",
-        };
-        write!(f, "<raw::Greenlet: {state}>")
-    }
-}
-
-impl fmt::Display for ParentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a greenlet's parent is another one of its family that does not descend from it")
-    }
-}
-
-impl Error for ParentError {}
