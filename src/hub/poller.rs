@@ -20,7 +20,7 @@ use crate::sys::timer_fd::TimerFd;
 const EVENTS: usize = 1024;
 
 /// Deadlines are rounded up to this grain when the alarm is set: sleepers that wake together cost one turn.
-const GRAIN: Duration = Duration::from_micros(50);
+const GRAIN: Duration = Duration::from_micros(100);
 
 /// Token of the waker's descriptor; no source's token is as large.
 const WAKER: Token = Token(usize::MAX);

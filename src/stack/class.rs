@@ -30,9 +30,9 @@ use std::num::NonZeroUsize;
 use super::slab::Slabs;
 use crate::sys::map::{self, page_size};
 
-/// The most stacks in a warm cache. With one page each that is 16 MiB a thread, which is what a burst of so many
+/// The most stacks in a warm cache. With one page each that is 64 MiB a thread, which is what a burst of so many
 /// greenlets took anyway; reusing one from the slab costs two system calls and a page fault instead.
-pub(super) const WARM_LIMIT: usize = 4096;
+pub(super) const WARM_LIMIT: usize = 16 * 1024;
 
 /// The most warm stacks that may hold deep pages: 32 MiB of them if each of the default size was used to its end.
 pub(super) const DEEP_LIMIT: usize = 128;

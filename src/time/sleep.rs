@@ -26,8 +26,9 @@ pub fn sleep(duration: Duration) {
         return;
     }
     let until = deadline::after(duration);
-    while until.is_none_or(|until| Instant::now() < until) {
-        if park::park(until, "sleep") == WakeReason::Refused {
+    // An alarm is never early: only a wake-up without cause has to look at the clock.
+    while park::park(until, "sleep") == WakeReason::Unparked {
+        if until.is_some_and(|until| Instant::now() >= until) {
             return;
         }
     }
