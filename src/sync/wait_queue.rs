@@ -21,20 +21,17 @@
 //!
 //! The lock is never held across a park, so waiting for it is as short as the sections here.
 
+mod claim;
 pub(crate) mod observer;
 mod wakes;
 
+pub(crate) use self::claim::Claim;
 use self::observer::{Observation, Observed, Observer, Observers};
 use self::wakes::Wakes;
 use crate::collections::lines::{Lines, Place};
 use crate::hub::park::{self, Unparker, WakeReason};
-use crate::primitive::{
-    ShortGuard, ShortLock,
-    atomic::{AtomicBool, Ordering},
-    const_unless_loom,
-};
+use crate::primitive::{ShortGuard, ShortLock, const_unless_loom};
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a primitive tells its wait queue: what waiters carry, and what becomes of a grant whose waiter was unwound.
@@ -96,32 +93,6 @@ pub(crate) struct View<'a, S: Handover<N>, const N: usize = 1> {
     observers: &'a mut Observers,
     /// Whom to wake after unlocking.
     wakes: &'a mut Wakes,
-}
-
-/// The right to grant a waiter that stands in several lines what it waits for. Whoever wins it first has it.
-#[derive(Clone)]
-pub(crate) struct Claim(Arc<AtomicBool>);
-
-impl Claim {
-    /// Nobody has won it yet.
-    pub(crate) fn new() -> Claim {
-        Claim(Arc::new(AtomicBool::new(false)))
-    }
-
-    /// Whether the caller is the first.
-    pub(crate) fn win(&self) -> bool {
-        !self.0.swap(true, Ordering::AcqRel)
-    }
-
-    /// Whether somebody has won it.
-    pub(crate) fn is_won(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-
-    /// Whether both are one claim.
-    fn is(&self, other: &Claim) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
 }
 
 /// How a wait ended. The ticket comes back in every case.
