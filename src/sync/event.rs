@@ -96,6 +96,12 @@ impl Event {
         Choice::new(&self.queue, 0, Set(self))
     }
 
+    /// How many observe it.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn observers(&self) -> usize {
+        self.queue.with(|view| view.count_observers())
+    }
+
     /// Waits for the flag.
     fn wait_until(&self, deadline: Option<Instant>) -> Waited<(), ()> {
         park::spend();

@@ -113,3 +113,26 @@ impl<W: ?Sized> fmt::Debug for IWait<'_, W> {
         write!(f, "<IWait: {} of {} left>", self.left, self.waitables.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::Event;
+
+    #[test]
+    fn g011_a_dropped_iwait_leaves_no_observer_behind() {
+        let events = [const { Event::new() }; 3];
+        let observers = || events.each_ref().map(Event::observers);
+        let mut iterator = iwait(&events, None);
+        assert_eq!(observers(), [1, 1, 1]);
+        events[1].set();
+        assert_eq!(iterator.next().map(|(index, _)| index), Some(1));
+        assert_eq!(observers(), [1, 0, 1]);
+        drop(iterator);
+        assert_eq!(observers(), [0, 0, 0]);
+        assert_eq!(wait(&events, Duration::from_millis(1)).len(), 1);
+        assert_eq!(observers(), [0, 0, 0], "its time was up");
+        assert_eq!(wait_count(&events, 0, None).len(), 0);
+        assert_eq!(observers(), [0, 0, 0]);
+    }
+}
