@@ -7,9 +7,11 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::hub::interrupt::discard;
 use crate::hub::spawn;
 
 /// A value of any type, shared with whoever is using it at the moment.
@@ -192,4 +194,27 @@ impl Values {
         let one = |(number, inherit): &(usize, Inherit)| Some((*number, *inherit, self.values.get(number)?.clone()));
         self.inheritable.iter().filter_map(one).collect()
     }
+}
+
+/// How often values of local variables are dropped that were made by the destructors of others.
+const LOCAL_ROUNDS: u32 = 16;
+
+/// Ends the values of local variables, on the greenlet's stack, whatever their destructors do. Returns the payload of the
+/// first that unwound.
+pub(super) fn drop_locals() -> Option<Box<dyn Any + Send>> {
+    let mut first = None;
+    for _ in 0..LOCAL_ROUNDS {
+        let Some(locals) = spawn::take_locals() else {
+            return first;
+        };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(locals))) {
+            match first {
+                None => first = Some(payload),
+                Some(_) => discard(payload),
+            }
+        }
+    }
+    // Each makes another one: the last is leaked.
+    std::mem::forget(spawn::take_locals());
+    first
 }

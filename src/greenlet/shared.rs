@@ -18,7 +18,6 @@
     reason = "the closure and the outcome belong to one side at a time, as the phase says"
 )]
 
-use std::any::Any;
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
@@ -27,7 +26,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use super::exit::{Ending, Exit};
-use super::local::Inherited;
+use super::local::{Inherited, drop_locals};
 use crate::hub::interrupt::{Interrupt, discard};
 use crate::hub::park::{self, Unparker};
 use crate::hub::spawn;
@@ -211,29 +210,6 @@ impl<T, F> Spawned<T, F> {
     pub(super) fn shared(&self) -> &Shared<T> {
         &self.shared
     }
-}
-
-/// How often values of local variables are dropped that were made by the destructors of others.
-const LOCAL_ROUNDS: u32 = 16;
-
-/// Ends the values of local variables, on the greenlet's stack, whatever their destructors do. Returns the payload of the
-/// first that unwound.
-fn drop_locals() -> Option<Box<dyn Any + Send>> {
-    let mut first = None;
-    for _ in 0..LOCAL_ROUNDS {
-        let Some(locals) = spawn::take_locals() else {
-            return first;
-        };
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(locals))) {
-            match first {
-                None => first = Some(payload),
-                Some(_) => discard(payload),
-            }
-        }
-    }
-    // Each makes another one: the last is leaked.
-    std::mem::forget(spawn::take_locals());
-    first
 }
 
 impl<T, F: FnOnce() -> T> Job for Spawned<T, F> {
