@@ -160,7 +160,7 @@ impl Registration {
                         hub.source_waiters.set(hub.source_waiters.get() + 1);
                         turn.place = Some((*self, direction, me));
                     }
-                    if (half.ready || half.closed) && half.waiters.front() == Some(&me) {
+                    if (half.ready || half.closed) && half.waiters.front() == Some(me) {
                         return Ok(Waited::Ready);
                     }
                 }
@@ -210,13 +210,9 @@ impl Drop for Turn {
                 return;
             };
             let half = state.half(direction);
-            if half.waiters.front() == Some(&me) {
-                half.waiters.pop_front();
-            } else {
-                half.waiters.retain(|other| *other != me);
-            }
+            half.waiters.remove(me);
             if half.ready || half.closed {
-                half.waiters.front().copied()
+                half.waiters.front()
             } else {
                 None
             }
@@ -240,8 +236,8 @@ impl Hub {
             state.write.ready |= readiness.writable;
             state.write.closed |= readiness.write_closed;
             (
-                state.read.waiters.front().copied().filter(|_| readiness.readable),
-                state.write.waiters.front().copied().filter(|_| readiness.writable),
+                state.read.waiters.front().filter(|_| readiness.readable),
+                state.write.waiters.front().filter(|_| readiness.writable),
             )
         };
         for waiter in [reader, writer].into_iter().flatten() {
@@ -259,7 +255,7 @@ impl Hub {
             let mut sources = self.sources.borrow_mut();
             let Some(state) = sources.get_mut(key) else { return };
             state.ended = true;
-            state.read.waiters.iter().chain(&state.write.waiters).copied().collect()
+            state.read.waiters.iter().chain(state.write.waiters.iter()).collect()
         };
         for waiter in waiters {
             self.wake(waiter, Reason::Unparked);

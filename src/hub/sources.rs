@@ -24,7 +24,53 @@ pub(super) struct Half {
     /// A read may stop short of what is there: only one that would block proves that the descriptor drained.
     pub(super) urgent: bool,
     /// Who waits, first come first served.
-    pub(super) waiters: VecDeque<Key>,
+    pub(super) waiters: Waiters,
+}
+
+/// Tasks in order of arrival. Mostly there is one, which needs no memory elsewhere.
+#[derive(Default)]
+pub(super) struct Waiters {
+    /// Who came first; `None` only if nobody waits.
+    first: Option<Key>,
+    /// Those behind, once there were any.
+    #[expect(clippy::box_collection, reason = "a pointer in each source instead of a deque")]
+    more: Option<Box<VecDeque<Key>>>,
+}
+
+impl Waiters {
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Who came first.
+    pub(super) fn front(&self) -> Option<Key> {
+        self.first
+    }
+
+    /// One more, behind all others.
+    pub(super) fn push_back(&mut self, key: Key) {
+        match self.first {
+            None => self.first = Some(key),
+            Some(_) => self.more.get_or_insert_default().push_back(key),
+        }
+    }
+
+    /// Takes one out, wherever it stands.
+    pub(super) fn remove(&mut self, key: Key) {
+        if self.first == Some(key) {
+            self.first = self.more.as_mut().and_then(|more| more.pop_front());
+        } else if let Some(more) = &mut self.more {
+            more.retain(|other| *other != key);
+        }
+    }
+
+    /// All of them, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Key> {
+        self.first
+            .into_iter()
+            .chain(self.more.iter().flat_map(|more| more.iter().copied()))
+    }
 }
 
 /// A registered descriptor.
