@@ -20,6 +20,8 @@ mod greenlet;
 pub mod hub;
 #[cfg(not(loom))]
 pub mod io;
+#[cfg(all(not(loom), target_os = "linux", target_env = "gnu", feature = "monkey"))]
+pub mod monkey;
 #[cfg(not(loom))]
 pub mod net;
 #[cfg(not(loom))]

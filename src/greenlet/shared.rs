@@ -161,7 +161,9 @@ impl<T, F: FnOnce() -> T> Spawned<T, F> {
                     inherited.install();
                 }
                 let closure = closure.expect("a greenlet begins once");
-                Ok(closure())
+                let value = closure();
+                spawn::raise_told();
+                Ok(value)
             }
         }));
         let result = result.unwrap_or_else(|payload| Err(Exit::from_payload(payload)));

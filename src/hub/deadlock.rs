@@ -21,15 +21,22 @@ static QUIET: AtomicUsize = AtomicUsize::new(0);
 /// Threads of the thread pool that have no job: they wake nobody.
 static IDLE_WORKERS: AtomicUsize = AtomicUsize::new(0);
 
+/// The list, locked.
+fn hubs() -> std::sync::MutexGuard<'static, Vec<&'static Remote>> {
+    // A hub that parked its caller here would be parked in its own making.
+    #[cfg(feature = "monkey")]
+    let _inside = super::hook_state::Inside::enter();
+    HUBS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The calling thread has a hub now.
 pub(super) fn enlist(remote: &'static Remote) {
-    HUBS.lock().unwrap_or_else(PoisonError::into_inner).push(remote);
+    hubs().push(remote);
 }
 
 /// The calling thread's hub is gone.
 pub(super) fn delist(remote: &'static Remote) {
-    HUBS.lock()
-        .unwrap_or_else(PoisonError::into_inner)
+    hubs()
         .retain(|other| !std::ptr::eq(*other, remote));
 }
 
@@ -54,7 +61,7 @@ pub(crate) fn worker_is_idle(idle: bool) {
 
 /// If nobody in the process can wake anybody, tells all hubs. Called by a quiet hub.
 pub(super) fn check() {
-    let hubs = HUBS.lock().unwrap_or_else(PoisonError::into_inner);
+    let hubs = hubs();
     let quiet = QUIET.load(Ordering::SeqCst);
     if quiet != hubs.len() || !hubs.iter().all(|hub| hub.is_quiet()) {
         return;

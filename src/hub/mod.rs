@@ -11,6 +11,10 @@ mod current;
 pub(crate) mod deadlock;
 #[cfg(not(loom))]
 mod end;
+#[cfg(all(not(loom), feature = "monkey"))]
+mod hook_state;
+#[cfg(all(not(loom), feature = "monkey"))]
+pub(crate) mod hooks;
 #[cfg(not(loom))]
 pub(crate) mod idle;
 #[cfg(not(loom))]

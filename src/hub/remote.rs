@@ -71,6 +71,9 @@ static POOL: Mutex<Vec<&'static Remote>> = Mutex::new(Vec::new());
 
 /// Locks, whatever became of whoever panicked inside: nothing here is left half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // To be parked here would be to be parked in the middle of waking somebody.
+    #[cfg(feature = "monkey")]
+    let _inside = super::hook_state::Inside::enter();
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -146,6 +146,15 @@ pub(crate) fn raise_pending() {
     }
 }
 
+/// Raises what a hook of libc left pending, having returned an error instead: the code that was told so has ended.
+#[inline]
+pub(crate) fn raise_told() {
+    #[cfg(feature = "monkey")]
+    if with_current(|task| std::mem::take(&mut task.hooks.told)) == Some(true) {
+        raise_pending();
+    }
+}
+
 /// Queues `interrupt` for whoever runs and raises it at once if it may be raised now.
 pub(crate) fn interrupt_current(interrupt: Interrupt) {
     with_current(|task| task.push_interrupt(interrupt));

@@ -105,6 +105,9 @@ pub(super) struct Task {
     pub(super) locals: Option<Box<Box<dyn Any>>>,
     /// What it shares with the greenlets that it spawned, or was spawned by.
     pub(super) tree: Option<Rc<Tree>>,
+    /// What it knows of the hooks it goes through.
+    #[cfg(feature = "monkey")]
+    pub(super) hooks: super::hook_state::HookState,
 }
 
 impl Task {
@@ -134,6 +137,8 @@ impl Task {
             interrupts: None,
             locals: None,
             tree: None,
+            #[cfg(feature = "monkey")]
+            hooks: super::hook_state::HookState::default(),
         }
     }
 

@@ -14,7 +14,7 @@ pub(crate) fn get() -> i32 {
 }
 
 /// Sets `errno`.
-#[cfg(test)]
+#[cfg(any(test, feature = "monkey"))]
 pub(crate) fn set(value: i32) {
     // SAFETY: the function has no precondition.
     let place = unsafe { libc::__errno_location() };

@@ -13,6 +13,8 @@ pub(crate) mod mmsg;
 pub(crate) mod poll;
 pub(crate) mod process;
 pub(crate) mod random;
+#[cfg(feature = "monkey")]
+pub(crate) mod raw;
 pub(crate) mod report;
 pub(crate) mod socket;
 pub(crate) mod timer_fd;

@@ -141,7 +141,11 @@ impl Timeout {
     ///
     /// [`Elapsed`] when the time was up.
     pub fn catch<R>(&mut self, f: impl FnOnce() -> R) -> Result<R, Elapsed> {
-        let result = catch_unwind(AssertUnwindSafe(f));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let value = f();
+            spawn::raise_told();
+            value
+        }));
         self.cancel();
         match result {
             Ok(value) => Ok(value),

@@ -1,0 +1,71 @@
+//! Monkey patching: unmodified blocking code parks the greenlet instead of blocking the thread.
+//!
+//! With the feature `monkey` this crate defines the functions of libc through which `std::net`, `std::thread::sleep`,
+//! `ToSocketAddrs`, std's locks, other crates and C libraries block. Until [`patch_all`] is called, and on any thread without a
+//! hub, they are the system calls that they stand for.
+//!
+//! # What becomes cooperative
+//!
+//! * **Sockets, pipes, terminals, events** ([`patch_socket`]): `recv send read write connect accept` and all variants,
+//!   `sendfile`, `splice`, waiting for file locks. What blocks keeps blocking semantics: a `send` sends everything,
+//!   `SO_RCVTIMEO` and `SO_SNDTIMEO` hold. A descriptor that you made non-blocking stays as it is. Closing one wakes
+//!   who waits for it with `EBADF`.
+//! * **Sleeping** ([`patch_time`]).
+//! * **Names** ([`patch_dns`]): `getaddrinfo`, `gethostbyname` and variants, by [`dns`](crate::dns); `getnameinfo` on the
+//!   thread pool.
+//! * **Waiting for many** ([`patch_select`]): `poll`, `select`, `epoll_wait` and variants. An event loop such as mio's, and
+//!   tokio's `current_thread` runtime, run inside one greenlet.
+//! * **Locks** ([`patch_thread`]): `std::sync::{Mutex, RwLock, Condvar, Once, OnceLock, Barrier}`, `std::thread::park`, and
+//!   `std::sync::mpsc` between threads, any number of greenlets of each.
+//! * **Child processes** ([`patch_subprocess`]): `waitpid` and variants.
+//!
+//! # What does not, and what to do then
+//!
+//! | what | why | what you see | do |
+//! | --- | --- | --- | --- |
+//! | parking_lot, `pthread_mutex_t`, glibc's condition variables | their queues, owners or calls belong to the thread | a contended lock stops the thread; for ever, if its holder is a parked greenlet of the same thread | do not hold it over a blocking call |
+//! | two runtimes of tokio on one thread | tokio keeps the current one in a thread-local | the second panics | one for each thread |
+//! | `ReentrantLock`, recursive mutexes, whatever knows its owner by thread | all greenlets of a thread are one owner | a second greenlet gets in | as above |
+//! | `std::sync::mpsc` and crossbeam's channels between greenlets of one thread | a sender wakes only receivers of other threads | the receiver parks for ever | [`queue`](crate::queue) |
+//! | `JoinHandle::join` of a thread | `pthread_join` waits inside glibc | stops the thread | [`threadpool::apply`](crate::threadpool::apply) |
+//! | files on disks, `fsync` | the kernel tells nobody when a disk is ready | stops the thread for the length of the disk access | the thread pool |
+//! | `rustix` and Go code | they make system calls without libc | stops the thread | rustix: its feature `use-libc`; else the thread pool |
+//! | `fread`, `popen`, `system` | glibc calls itself without passing by us | stops the thread | the thread pool |
+//! | standard input, output and error | std holds a lock around them that knows its owner by thread | a full pipe stops the thread | |
+//! | calls that change the signal mask while they wait | the mask belongs to the thread | stops the thread | |
+//! | `accept` on a listener that other processes share | no flag makes it non-blocking for one caller alone | another process may take the connection that was seen, then it stops the thread until the next | make it non-blocking, or `SO_REUSEPORT` |
+//! | a descriptor closed without libc's `close` (`fclose`, a system call of one's own) | nobody tells us | who waits for that number goes on waiting | `shutdown` it first |
+//! | `pthread_cancel` | hooks are no cancellation points | it comes later | |
+//!
+//! # Kill and timeout
+//!
+//! Nothing unwinds through C. A greenlet that is killed, or whose [`timeout`](crate::timeout) expires, in a hooked call gets
+//! `ECANCELED` from it and from every such call after it, until it comes to a call of iora's own, which raises it, or ends:
+//! then it has been killed, and the timeout has elapsed, whatever it returned. A sleep ends early. A lock goes on waiting.
+//!
+//! # Signal handlers
+//!
+//! A handler runs on the greenlet's stack. It may write to a pipe or socket that has room, or that is non-blocking, as
+//! handlers do. One that would block there is parked, and that greenlet with it: do not.
+
+mod children;
+mod connect;
+mod descriptors;
+mod fortified;
+mod frame;
+mod futex;
+mod names;
+mod original;
+mod patch;
+mod receive;
+mod report;
+mod select;
+mod send;
+mod table;
+mod time;
+mod wait;
+
+pub use patch::{
+    is_patched, patch_all, patch_dns, patch_select, patch_socket, patch_subprocess, patch_thread, patch_time, unpatched,
+};
+pub use report::Report;

@@ -1,0 +1,239 @@
+//! Hooks of what receives: `recv`, `read` and their like.
+//!
+//! A socket is asked with `MSG_DONTWAIT`, which nobody else sees; any other descriptor with `RWF_NOWAIT`, and where the kernel
+//! does not know that, it is polled first.
+#![expect(unsafe_code, reason = "defines functions of libc")]
+
+use std::ffi::{c_int, c_uint, c_void};
+
+use libc::{iovec, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec};
+
+use super::frame::{SOCKET, answer, answer_int, error, is_on, system};
+use super::table::{self, Kind};
+use super::wait::{self, Direction, Next, Wait};
+use crate::hub::hooks;
+
+/// Flags of a call that does not wait anyway, or that the user said must not.
+const NEVER_WAITS: c_int = libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE | libc::MSG_OOB;
+
+/// recv(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn recv(fd: c_int, buffer: *mut c_void, length: size_t, flags: c_int) -> ssize_t {
+    if !is_on(SOCKET) || flags & NEVER_WAITS != 0 {
+        return answer(system!(SYS_recvfrom, fd, buffer, length, flags, 0, 0));
+    }
+    answer(receive(fd, length, flags, "recv", |flags, had| {
+        system!(SYS_recvfrom, fd, buffer as usize + had, length - had, flags, 0, 0)
+    }))
+}
+
+/// recvfrom(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn recvfrom(
+    fd: c_int,
+    buffer: *mut c_void,
+    length: size_t,
+    flags: c_int,
+    address: *mut sockaddr,
+    address_length: *mut socklen_t,
+) -> ssize_t {
+    if !is_on(SOCKET) || flags & NEVER_WAITS != 0 {
+        return answer(system!(
+            SYS_recvfrom,
+            fd,
+            buffer,
+            length,
+            flags,
+            address,
+            address_length
+        ));
+    }
+    answer(receive(fd, length, flags, "recvfrom", |flags, had| {
+        system!(
+            SYS_recvfrom,
+            fd,
+            buffer as usize + had,
+            length - had,
+            flags,
+            address,
+            address_length
+        )
+    }))
+}
+
+/// Receives into a buffer of `length` bytes; `call` is told the flags and how much it holds already.
+#[inline(always)]
+fn receive(fd: c_int, length: usize, flags: c_int, what: &'static str, call: impl Fn(c_int, usize) -> isize) -> isize {
+    if flags & libc::MSG_WAITALL != 0 {
+        return receive_all(fd, length, flags, what, call);
+    }
+    let mut result = if wait::is_in_vain(fd, Direction::Read) {
+        error(libc::EAGAIN)
+    } else {
+        call(flags | libc::MSG_DONTWAIT, 0)
+    };
+    if result == error(libc::EAGAIN) {
+        result = wait::attempt_again(Wait::new(fd, Direction::Read, what), |now| {
+            call(if now { flags | libc::MSG_DONTWAIT } else { flags }, 0)
+        });
+    } else {
+        hooks::spend();
+    }
+    if result > 0 && (result as usize) < length && flags & libc::MSG_PEEK == 0 {
+        note_short(fd, Direction::Read);
+    }
+    result
+}
+
+/// A stream that gave less than was asked for has no more for now.
+#[inline]
+fn note_short(fd: c_int, direction: Direction) {
+    if table::find(fd).is_some_and(|slot| slot.kind(fd) == Kind::StreamSocket) {
+        wait::drained(fd, direction);
+    }
+}
+
+/// As [`receive`], with `MSG_WAITALL`: a stream fills the buffer.
+fn receive_all(
+    fd: c_int,
+    length: usize,
+    flags: c_int,
+    what: &'static str,
+    call: impl Fn(c_int, usize) -> isize,
+) -> isize {
+    let is_stream = table::slot(fd).is_some_and(|slot| slot.kind(fd) == Kind::StreamSocket);
+    let peeks = flags & libc::MSG_PEEK != 0;
+    let mut wait = Wait::new(fd, Direction::Read, what);
+    let mut had = 0;
+    loop {
+        let result = call(flags | libc::MSG_DONTWAIT, if peeks { 0 } else { had });
+        match result {
+            0 => return had as isize,
+            1.. if !is_stream => return result,
+            1.. => {
+                had = if peeks { result as usize } else { had + result as usize };
+                if had == length {
+                    return had as isize;
+                }
+            }
+            _ if result != error(libc::EAGAIN) => return if had > 0 { had as isize } else { result },
+            _ => {}
+        }
+        match wait.wait() {
+            Next::Retry => {}
+            Next::Block => {
+                let rest = call(flags, if peeks { 0 } else { had });
+                let before = if peeks { 0 } else { had };
+                return if rest < 0 && before > 0 {
+                    before as isize
+                } else {
+                    before as isize + rest
+                };
+            }
+            Next::Fail(_) if had > 0 => return had as isize,
+            Next::Fail(number) => return error(number),
+        }
+    }
+}
+
+/// recvmsg(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
+    if !is_on(SOCKET) || flags & (NEVER_WAITS | libc::MSG_WAITALL) != 0 {
+        return answer(system!(SYS_recvmsg, fd, message, flags));
+    }
+    answer(wait::attempt(fd, Direction::Read, "recvmsg", |now| {
+        let flags = if now { flags | libc::MSG_DONTWAIT } else { flags };
+        system!(SYS_recvmsg, fd, message, flags)
+    }))
+}
+
+/// recvmmsg(2)
+///
+/// Its time limit is looked at only after each message, as the kernel does.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn recvmmsg(
+    fd: c_int,
+    messages: *mut mmsghdr,
+    count: c_uint,
+    flags: c_int,
+    limit: *mut timespec,
+) -> c_int {
+    if !is_on(SOCKET) || flags & NEVER_WAITS != 0 || !limit.is_null() {
+        return answer_int(system!(SYS_recvmmsg, fd, messages, count, flags, limit));
+    }
+    let mut had = 0;
+    while had < count {
+        let rest = messages.wrapping_add(had as usize);
+        let result = wait::attempt(fd, Direction::Read, "recvmmsg", |now| {
+            let flags = if now { flags | libc::MSG_DONTWAIT } else { flags };
+            system!(SYS_recvmmsg, fd, rest, count - had, flags & !libc::MSG_WAITFORONE, 0)
+        });
+        match result {
+            1.. => had += result as c_uint,
+            _ if had > 0 => break,
+            _ => return answer_int(result),
+        }
+        if flags & libc::MSG_WAITFORONE != 0 {
+            break;
+        }
+    }
+    had as c_int
+}
+
+/// read(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: size_t) -> ssize_t {
+    if !is_on(SOCKET) || length == 0 {
+        return answer(system!(SYS_read, fd, buffer, length));
+    }
+    let Some(slot) = table::slot(fd) else {
+        return answer(system!(SYS_read, fd, buffer, length));
+    };
+    answer(match slot.kind(fd) {
+        Kind::File => system!(SYS_read, fd, buffer, length),
+        Kind::Other => {
+            let part = iovec {
+                iov_base: buffer,
+                iov_len: length,
+            };
+            read_other(fd, "read", &raw const part, 1)
+        }
+        Kind::StreamSocket | Kind::OtherSocket => receive(fd, length, 0, "read", |flags, _| {
+            system!(SYS_recvfrom, fd, buffer, length, flags, 0, 0)
+        }),
+    })
+}
+
+/// readv(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn readv(fd: c_int, parts: *const iovec, count: c_int) -> ssize_t {
+    if !is_on(SOCKET) || count <= 0 {
+        return answer(system!(SYS_readv, fd, parts, count));
+    }
+    let kind = table::slot(fd).map_or(Kind::File, |slot| slot.kind(fd));
+    answer(match kind {
+        Kind::File => system!(SYS_readv, fd, parts, count),
+        Kind::Other | Kind::StreamSocket | Kind::OtherSocket => read_other(fd, "readv", parts, count),
+    })
+}
+
+/// Reads what is no socket. `RWF_NOWAIT` makes one call of it; what does not know it is polled first.
+fn read_other(fd: c_int, what: &'static str, parts: *const iovec, count: c_int) -> isize {
+    wait::attempt(fd, Direction::Read, what, |now| {
+        if !now {
+            return system!(SYS_readv, fd, parts, count);
+        }
+        // The offset -1 stands for the descriptor's own.
+        let result = system!(SYS_preadv2, fd, parts, count, -1_isize, -1_isize, libc::RWF_NOWAIT);
+        if result != error(libc::EOPNOTSUPP) && result != error(libc::ENOSYS) {
+            return result;
+        }
+        let nonblocking = table::slot(fd).is_some_and(|slot| slot.options(fd) & table::NONBLOCKING != 0);
+        if nonblocking || wait::has_events(fd, libc::POLLIN) {
+            system!(SYS_readv, fd, parts, count)
+        } else {
+            error(libc::EAGAIN)
+        }
+    })
+}

@@ -1,0 +1,347 @@
+//! Hooks of what waits for many descriptors: `poll`, `select`, `epoll_wait` and their like.
+//!
+//! The call itself, with no time to wait, says what is ready. If nothing is, the caller waits for an epoll set that holds
+//! all of them: a set can itself be watched by the hub's. `epoll_wait` has such a set already, which makes every event
+//! loop written for epoll run inside a greenlet. A call that changes the signal mask while it waits blocks the thread.
+#![expect(
+    unsafe_code,
+    reason = "defines functions of libc, and reads and writes their arguments"
+)]
+
+use std::ffi::c_int;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
+
+use super::frame::{SELECT, answer_int, error, is_on, system};
+use super::time::{self, span};
+use super::wait::{Next, Wait};
+use crate::hub::hooks;
+
+/// Size of the kernel's signal set, which is not the C library's.
+const SIGNALS: usize = 8;
+
+/// What epoll and poll call the same.
+const EVENTS: c_int = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLPRI | libc::EPOLLRDHUP;
+
+/// A limit in milliseconds; negative is none.
+fn milliseconds(limit: c_int) -> Option<Duration> {
+    u64::try_from(limit).ok().map(Duration::from_millis)
+}
+
+/// A limit as the kernel takes it.
+fn to_spec(limit: Option<Duration>) -> timespec {
+    let limit = limit.unwrap_or_default();
+    timespec {
+        tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: libc::c_long::from(limit.subsec_nanos()),
+    }
+}
+
+/// poll(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn poll(entries: *mut pollfd, count: nfds_t, limit: c_int) -> c_int {
+    let real = |limit: Option<Duration>| {
+        let spec = to_spec(limit);
+        let spec = limit.map_or(std::ptr::null(), |_| &raw const spec);
+        system!(SYS_ppoll, entries, count, spec, 0, SIGNALS)
+    };
+    if !is_on(SELECT) || limit == 0 {
+        return answer_int(real(milliseconds(limit)));
+    }
+    answer_int(poll_until(entries, count, milliseconds(limit), real))
+}
+
+/// ppoll(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn ppoll(
+    entries: *mut pollfd,
+    count: nfds_t,
+    limit: *const timespec,
+    mask: *const sigset_t,
+) -> c_int {
+    // The kernel writes what is left to its argument, the C library's caller does not expect it to.
+    // SAFETY: null, or a time that the caller vouches for.
+    let mut given = unsafe { limit.as_ref() }.copied();
+    let pointer = given.as_mut().map_or(std::ptr::null_mut(), std::ptr::from_mut);
+    if !is_on(SELECT) || !mask.is_null() || (!limit.is_null() && span(limit).is_none_or(|limit| limit.is_zero())) {
+        return answer_int(system!(SYS_ppoll, entries, count, pointer, mask, SIGNALS));
+    }
+    let real = |limit: Option<Duration>| {
+        let spec = to_spec(limit);
+        let spec = limit.map_or(std::ptr::null(), |_| &raw const spec);
+        system!(SYS_ppoll, entries, count, spec, 0, SIGNALS)
+    };
+    answer_int(poll_until(entries, count, span(limit), real))
+}
+
+/// Polls until something is ready or the limit is over.
+fn poll_until(
+    entries: *mut pollfd,
+    count: nfds_t,
+    limit: Option<Duration>,
+    real: impl Fn(Option<Duration>) -> isize,
+) -> isize {
+    let ready = real(Some(Duration::ZERO));
+    if ready != 0 || !hooks::may_park() {
+        hooks::spend();
+        return if ready != 0 { ready } else { real(limit) };
+    }
+    let entries: &[pollfd] = if count == 0 {
+        &[]
+    } else {
+        // SAFETY: the caller of the hook vouches for the array and its length; the kernel has just read it.
+        unsafe { std::slice::from_raw_parts(entries, count as usize) }
+    };
+    let wanted = entries
+        .iter()
+        .filter(|entry| entry.fd >= 0)
+        .map(|entry| (entry.fd, c_int::from(entry.events)));
+    until(limit, wanted, "poll", real)
+}
+
+/// Waits for any of `wanted`, and asks `real` after each event.
+fn until(
+    limit: Option<Duration>,
+    wanted: impl Iterator<Item = (RawFd, c_int)>,
+    what: &'static str,
+    real: impl Fn(Option<Duration>) -> isize,
+) -> isize {
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let mut wanted = wanted.peekable();
+    if let (None, Some(limit)) = (wanted.peek(), limit) {
+        time::sleep_for(limit);
+        return if hooks::is_cancelled() {
+            error(libc::ECANCELED)
+        } else {
+            0
+        };
+    }
+    let set = match Set::of(wanted) {
+        Ok(set) => set,
+        Err(number) => return number,
+    };
+    let mut wait = Wait::until(set.0.as_raw_fd(), what, deadline);
+    loop {
+        match wait.wait() {
+            Next::Retry => {}
+            Next::Fail(libc::ETIMEDOUT) => return real(Some(Duration::ZERO)),
+            Next::Fail(number) => return error(number),
+            Next::Block => return real(deadline.map(|at| at.saturating_duration_since(Instant::now()))),
+        }
+        let ready = real(Some(Duration::ZERO));
+        if ready != 0 {
+            return ready;
+        }
+    }
+}
+
+/// An epoll set for one wait.
+struct Set(OwnedFd);
+
+impl Set {
+    /// A set of these descriptors and events.
+    fn of(wanted: impl Iterator<Item = (RawFd, c_int)>) -> Result<Set, isize> {
+        let set = system!(SYS_epoll_create1, libc::EPOLL_CLOEXEC);
+        if set < 0 {
+            return Err(set);
+        }
+        // SAFETY: the call succeeded, so it is open, and nobody else knows it.
+        let set = unsafe { OwnedFd::from_raw_fd(set as RawFd) };
+        let mut seen: Vec<(RawFd, c_int)> = Vec::new();
+        for (fd, events) in wanted {
+            let mut event = epoll_event { events: 0, u64: 0 };
+            let mut add = |action, events: c_int| {
+                event.events = (events & EVENTS) as u32;
+                system!(SYS_epoll_ctl, set.as_raw_fd(), action, fd, &raw mut event)
+            };
+            match add(libc::EPOLL_CTL_ADD, events) {
+                0.. => seen.push((fd, events)),
+                result if result == error(libc::EEXIST) => {
+                    if let Some((_, before)) = seen.iter_mut().find(|(other, _)| *other == fd) {
+                        *before |= events;
+                        add(libc::EPOLL_CTL_MOD, *before);
+                    }
+                }
+                // A file, which is always ready, or closed: the call itself has said so.
+                _ => {}
+            }
+        }
+        Ok(Set(set))
+    }
+}
+
+/// select(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn select(
+    count: c_int,
+    read: *mut fd_set,
+    write: *mut fd_set,
+    except: *mut fd_set,
+    limit: *mut timeval,
+) -> c_int {
+    // SAFETY: null, or a time that the caller vouches for.
+    let given = unsafe { limit.as_ref() };
+    let begun = Instant::now();
+    let given = given.map(|limit| timespec {
+        tv_sec: limit.tv_sec + limit.tv_usec / 1_000_000,
+        tv_nsec: limit.tv_usec % 1_000_000 * 1000,
+    });
+    let result = select_spec(count, [read, write, except], given);
+    // SAFETY: null, or the caller's to be written to: what is left of the time, as Linux does.
+    if let (Some(limit), Some(given)) = (unsafe { limit.as_mut() }, given) {
+        let left = span(&raw const given)
+            .unwrap_or_default()
+            .saturating_sub(begun.elapsed());
+        limit.tv_sec = left.as_secs() as libc::time_t;
+        limit.tv_usec = libc::suseconds_t::from(left.subsec_micros());
+    }
+    answer_int(result)
+}
+
+/// pselect(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn pselect(
+    count: c_int,
+    read: *mut fd_set,
+    write: *mut fd_set,
+    except: *mut fd_set,
+    limit: *const timespec,
+    mask: *const sigset_t,
+) -> c_int {
+    // SAFETY: null, or a time that the caller vouches for.
+    let given = unsafe { limit.as_ref() }.copied();
+    if mask.is_null() {
+        return answer_int(select_spec(count, [read, write, except], given));
+    }
+    let mut copy = given;
+    let pointer = copy.as_mut().map_or(std::ptr::null_mut(), std::ptr::from_mut);
+    let masked = [mask as usize, SIGNALS];
+    answer_int(system!(
+        SYS_pselect6,
+        count,
+        read,
+        write,
+        except,
+        pointer,
+        masked.as_ptr()
+    ))
+}
+
+/// Both of them. The sets are given back as the kernel leaves them.
+fn select_spec(count: c_int, sets: [*mut fd_set; 3], limit: Option<timespec>) -> isize {
+    let before = sets.map(|set| {
+        // SAFETY: null, or a set that the caller of the hook vouches for.
+        unsafe { set.as_ref() }.copied()
+    });
+    let real = |limit: Option<timespec>| {
+        for (set, before) in sets.into_iter().zip(before) {
+            // SAFETY: null, or a set that is the caller's to be written to.
+            if let (Some(set), Some(before)) = (unsafe { set.as_mut() }, before) {
+                *set = before;
+            }
+        }
+        let mut limit = limit;
+        let pointer = limit.as_mut().map_or(std::ptr::null_mut(), std::ptr::from_mut);
+        system!(SYS_pselect6, count, sets[0], sets[1], sets[2], pointer, 0)
+    };
+    let length = limit.map(|limit| span(&raw const limit));
+    // Sets larger than the type are more than is copied here.
+    let usual = count <= libc::FD_SETSIZE as c_int && length != Some(None);
+    if !is_on(SELECT) || !usual || length == Some(Some(Duration::ZERO)) {
+        return real(limit);
+    }
+    let ready = real(Some(to_spec(Some(Duration::ZERO))));
+    if ready != 0 || !hooks::may_park() {
+        hooks::spend();
+        return if ready != 0 { ready } else { real(limit) };
+    }
+    let is_in = |fd: c_int, set: &Option<fd_set>| {
+        set.as_ref().is_some_and(|set| {
+            // SAFETY: the number is below the set's size.
+            unsafe { libc::FD_ISSET(fd, set) }
+        })
+    };
+    let wanted = (0..count).filter_map(|fd| {
+        let events = [libc::EPOLLIN, libc::EPOLLOUT, libc::EPOLLPRI];
+        let events = events.into_iter().zip(&before).filter(|(_, set)| is_in(fd, set));
+        let events = events.fold(0, |all, (event, _)| all | event);
+        (events != 0).then_some((fd, events))
+    });
+    until(length.flatten(), wanted, "select", |limit| {
+        real(limit.map(|limit| to_spec(Some(limit))))
+    })
+}
+
+/// epoll_wait(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn epoll_wait(set: c_int, events: *mut epoll_event, room: c_int, limit: c_int) -> c_int {
+    // SAFETY: as the caller of this function; no mask.
+    unsafe { epoll_pwait(set, events, room, limit, std::ptr::null()) }
+}
+
+/// epoll_pwait(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn epoll_pwait(
+    set: c_int,
+    events: *mut epoll_event,
+    room: c_int,
+    limit: c_int,
+    mask: *const sigset_t,
+) -> c_int {
+    let real = |limit: c_int| system!(SYS_epoll_pwait, set, events, room, limit, mask, SIGNALS);
+    if !is_on(SELECT) || limit == 0 || !mask.is_null() {
+        return answer_int(real(limit));
+    }
+    answer_int(epoll_until(set, milliseconds(limit), || real(0), || real(limit)))
+}
+
+/// epoll_pwait2(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn epoll_pwait2(
+    set: c_int,
+    events: *mut epoll_event,
+    room: c_int,
+    limit: *const timespec,
+    mask: *const sigset_t,
+) -> c_int {
+    let real = || system!(SYS_epoll_pwait2, set, events, room, limit, mask, SIGNALS);
+    let length = span(limit);
+    if !is_on(SELECT) || !mask.is_null() || length == Some(Duration::ZERO) || (length.is_none() && !limit.is_null()) {
+        return answer_int(real());
+    }
+    let at_once = || system!(SYS_epoll_pwait, set, events, room, 0, 0, SIGNALS);
+    answer_int(epoll_until(set, length, at_once, real))
+}
+
+/// Asks the set until it has events or the limit is over.
+fn epoll_until(
+    set: c_int,
+    limit: Option<Duration>,
+    at_once: impl Fn() -> isize,
+    blocking: impl Fn() -> isize,
+) -> isize {
+    let ready = at_once();
+    if ready != 0 {
+        hooks::spend();
+        return ready;
+    }
+    if !hooks::may_park() {
+        return blocking();
+    }
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let mut wait = Wait::until(set, "epoll_wait", deadline);
+    loop {
+        match wait.wait() {
+            Next::Retry => {}
+            Next::Fail(libc::ETIMEDOUT) => return at_once(),
+            Next::Fail(number) => return error(number),
+            Next::Block => return blocking(),
+        }
+        let ready = at_once();
+        if ready != 0 {
+            return ready;
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! Hooks of what sends: `send`, `write` and their like.
+//!
+//! As a blocking call does, these send everything, waiting in between: on a stream and a pipe. A time limit, a kill or an
+//! error ends them early: then what was sent counts, and the next call tells.
+#![expect(unsafe_code, reason = "defines functions of libc, and reads their arguments")]
+
+use std::ffi::{c_int, c_uint, c_void};
+
+use libc::{iovec, mmsghdr, msghdr, off_t, size_t, sockaddr, socklen_t, ssize_t};
+
+use super::frame::{SOCKET, answer, answer_int, error, is_on, system};
+use super::table::{self, Kind, NONBLOCKING};
+use super::wait::{self, Direction, Next, Wait};
+use crate::hub::hooks;
+
+/// What a pipe takes at once when it can be written to.
+const PIPE_BUFFER: usize = 4096;
+
+/// send(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn send(fd: c_int, buffer: *const c_void, length: size_t, flags: c_int) -> ssize_t {
+    if !is_on(SOCKET) || flags & libc::MSG_DONTWAIT != 0 {
+        return answer(system!(SYS_sendto, fd, buffer, length, flags, 0, 0));
+    }
+    answer(transmit(fd, length, "send", |now, had| {
+        let flags = if now { flags | libc::MSG_DONTWAIT } else { flags };
+        system!(SYS_sendto, fd, buffer as usize + had, length - had, flags, 0, 0)
+    }))
+}
+
+/// sendto(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn sendto(
+    fd: c_int,
+    buffer: *const c_void,
+    length: size_t,
+    flags: c_int,
+    address: *const sockaddr,
+    address_length: socklen_t,
+) -> ssize_t {
+    if !is_on(SOCKET) || flags & libc::MSG_DONTWAIT != 0 {
+        return answer(system!(SYS_sendto, fd, buffer, length, flags, address, address_length));
+    }
+    answer(transmit(fd, length, "sendto", |now, had| {
+        let flags = if now { flags | libc::MSG_DONTWAIT } else { flags };
+        system!(
+            SYS_sendto,
+            fd,
+            buffer as usize + had,
+            length - had,
+            flags,
+            address,
+            address_length
+        )
+    }))
+}
+
+/// Sends `length` bytes; `call` is told whether it must not wait, and how much is sent already.
+#[inline(always)]
+fn transmit(fd: c_int, length: usize, what: &'static str, call: impl Fn(bool, usize) -> isize) -> isize {
+    let result = call(true, 0);
+    if result == length as isize || (result < 0 && result != error(libc::EAGAIN)) {
+        hooks::spend();
+        return result;
+    }
+    transmit_rest(fd, length, what, result, call)
+}
+
+/// The rest of [`transmit`], when not everything found room.
+#[inline(never)]
+fn transmit_rest(
+    fd: c_int,
+    length: usize,
+    what: &'static str,
+    first: isize,
+    call: impl Fn(bool, usize) -> isize,
+) -> isize {
+    let mut had = 0;
+    let mut result = first;
+    let mut wait = Wait::new(fd, Direction::Write, what);
+    loop {
+        match result {
+            1.. => {
+                had += result as usize;
+                if had >= length {
+                    return had as isize;
+                }
+            }
+            _ if result == error(libc::EAGAIN) => {}
+            _ if had > 0 => return had as isize,
+            _ => return result,
+        }
+        match wait.wait() {
+            Next::Retry => result = call(true, had),
+            Next::Block => {
+                let rest = call(false, had);
+                return if had == 0 { rest } else { had as isize + rest.max(0) };
+            }
+            Next::Fail(_) if had > 0 => return had as isize,
+            Next::Fail(number) => return error(number),
+        }
+    }
+}
+
+/// sendmsg(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
+    if !is_on(SOCKET) || flags & libc::MSG_DONTWAIT != 0 || message.is_null() {
+        return answer(system!(SYS_sendmsg, fd, message, flags));
+    }
+    // SAFETY: not null; the caller vouches for it, as for the libc function.
+    let whole = unsafe { *message };
+    let parts = parts_of(whole.msg_iov, whole.msg_iovlen);
+    let length = parts.iter().map(|part| part.iov_len).sum();
+    answer(transmit(fd, length, "sendmsg", |now, had| {
+        let flags = if now { flags | libc::MSG_DONTWAIT } else { flags };
+        if had == 0 {
+            return system!(SYS_sendmsg, fd, message, flags);
+        }
+        let mut rest = rest_of(parts, had);
+        let mut message = whole;
+        message.msg_iov = rest.as_mut_ptr();
+        message.msg_iovlen = rest.len() as _;
+        // What goes along with the data went with its beginning.
+        message.msg_control = std::ptr::null_mut();
+        message.msg_controllen = 0;
+        system!(SYS_sendmsg, fd, &raw const message, flags)
+    }))
+}
+
+/// The parts of a message.
+fn parts_of<'a>(parts: *const iovec, count: usize) -> &'a [iovec] {
+    if parts.is_null() || count == 0 {
+        return &[];
+    }
+    // SAFETY: the caller of the hook vouches for the array and its length; it is used only during the call.
+    unsafe { std::slice::from_raw_parts(parts, count) }
+}
+
+/// What is left of the parts after their first `had` bytes.
+fn rest_of(parts: &[iovec], mut had: usize) -> Vec<iovec> {
+    let mut rest = Vec::with_capacity(parts.len());
+    for part in parts {
+        let skipped = had.min(part.iov_len);
+        had -= skipped;
+        if skipped < part.iov_len {
+            rest.push(iovec {
+                iov_base: part.iov_base.wrapping_byte_add(skipped),
+                iov_len: part.iov_len - skipped,
+            });
+        }
+    }
+    rest
+}
+
+/// sendmmsg(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int {
+    if !is_on(SOCKET) || flags & libc::MSG_DONTWAIT != 0 {
+        return answer_int(system!(SYS_sendmmsg, fd, messages, count, flags));
+    }
+    let mut had = 0;
+    while had < count {
+        let message = messages.wrapping_add(had as usize);
+        // SAFETY: one of the `count` messages that the caller vouches for.
+        let header = unsafe { &raw const (*message).msg_hdr };
+        // SAFETY: as the caller of this function.
+        let sent = unsafe { sendmsg(fd, header, flags) };
+        if sent < 0 {
+            return if had > 0 { had as c_int } else { -1 };
+        }
+        // SAFETY: as above; the kernel writes the length there, too.
+        unsafe { (*message).msg_len = sent as c_uint };
+        had += 1;
+    }
+    had as c_int
+}
+
+/// write(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, length: size_t) -> ssize_t {
+    if !is_on(SOCKET) || length == 0 || (0..=2).contains(&fd) {
+        return answer(system!(SYS_write, fd, buffer, length));
+    }
+    let kind = table::slot(fd).map_or(Kind::File, |slot| slot.kind(fd));
+    answer(match kind {
+        Kind::File => system!(SYS_write, fd, buffer, length),
+        // As a write, it raises SIGPIPE.
+        Kind::StreamSocket | Kind::OtherSocket => transmit(fd, length, "write", |now, had| {
+            let flags = if now { libc::MSG_DONTWAIT } else { 0 };
+            system!(SYS_sendto, fd, buffer as usize + had, length - had, flags, 0, 0)
+        }),
+        Kind::Other => transmit(fd, length, "write", |now, had| {
+            let part = iovec {
+                iov_base: buffer.cast_mut().wrapping_byte_add(had),
+                iov_len: length - had,
+            };
+            write_other(fd, now, &[part])
+        }),
+    })
+}
+
+/// writev(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn writev(fd: c_int, parts: *const iovec, count: c_int) -> ssize_t {
+    if !is_on(SOCKET) || count <= 0 || (0..=2).contains(&fd) {
+        return answer(system!(SYS_writev, fd, parts, count));
+    }
+    let kind = table::slot(fd).map_or(Kind::File, |slot| slot.kind(fd));
+    if kind == Kind::File {
+        return answer(system!(SYS_writev, fd, parts, count));
+    }
+    let parts = parts_of(parts, count as usize);
+    let length = parts.iter().map(|part| part.iov_len).sum();
+    answer(transmit(fd, length, "writev", |now, had| {
+        let rest = rest_of(parts, had);
+        if kind == Kind::Other {
+            return write_other(fd, now, &rest);
+        }
+        // SAFETY: a message is pointers and integers, for which zero is a value.
+        let mut message: msghdr = unsafe { std::mem::zeroed() };
+        message.msg_iov = rest.as_ptr().cast_mut();
+        message.msg_iovlen = rest.len() as _;
+        let flags = if now { libc::MSG_DONTWAIT } else { 0 };
+        system!(SYS_sendmsg, fd, &raw const message, flags)
+    }))
+}
+
+/// Writes to what is no socket. What does not know `RWF_NOWAIT` is polled first, and given what then surely finds room.
+fn write_other(fd: c_int, now: bool, parts: &[iovec]) -> isize {
+    if !now {
+        return system!(SYS_writev, fd, parts.as_ptr(), parts.len());
+    }
+    // The offset -1 stands for the descriptor's own.
+    let result = system!(
+        SYS_pwritev2,
+        fd,
+        parts.as_ptr(),
+        parts.len(),
+        -1_isize,
+        -1_isize,
+        libc::RWF_NOWAIT
+    );
+    if result != error(libc::EOPNOTSUPP) && result != error(libc::ENOSYS) {
+        return result;
+    }
+    if table::slot(fd).is_some_and(|slot| slot.options(fd) & NONBLOCKING != 0) {
+        return system!(SYS_writev, fd, parts.as_ptr(), parts.len());
+    }
+    if !wait::has_events(fd, libc::POLLOUT) {
+        return error(libc::EAGAIN);
+    }
+    let first = parts.first().map_or(0, |part| part.iov_len);
+    match parts {
+        [part, ..] if first > PIPE_BUFFER => system!(SYS_write, fd, part.iov_base, PIPE_BUFFER),
+        [part, _, ..] => system!(SYS_write, fd, part.iov_base, first),
+        _ => system!(SYS_writev, fd, parts.as_ptr(), parts.len()),
+    }
+}
+
+/// Bytes that `sendfile` copies at a time.
+const COPIED: usize = 64 * 1024;
+
+/// sendfile(2), to a socket by way of a buffer: the call itself cannot be told not to wait.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn sendfile(out: c_int, from: c_int, offset: *mut off_t, count: size_t) -> ssize_t {
+    let is_socket = || matches!(table::slot(out).map(|slot| slot.kind(out)), Some(Kind::StreamSocket));
+    let blocking = || table::slot(out).is_some_and(|slot| slot.options(out) & NONBLOCKING == 0);
+    if !is_on(SOCKET) || !is_socket() || !blocking() || !hooks::may_park() {
+        return answer(system!(SYS_sendfile, out, from, offset, count));
+    }
+    // SAFETY: null, or an offset that the caller vouches for.
+    let given = unsafe { offset.as_ref() }.copied();
+    let mut at = match given {
+        Some(at) => at as isize,
+        None => system!(SYS_lseek, from, 0, libc::SEEK_CUR),
+    };
+    if at < 0 {
+        return answer(system!(SYS_sendfile, out, from, offset, count));
+    }
+    let mut buffer = vec![0_u8; count.min(COPIED)];
+    let mut total = 0;
+    let mut failed = 0;
+    while total < count {
+        let wanted = buffer.len().min(count - total);
+        let got = system!(SYS_pread64, from, buffer.as_mut_ptr(), wanted, at);
+        if got <= 0 {
+            failed = got;
+            break;
+        }
+        let sent = transmit(out, got as usize, "sendfile", |now, had| {
+            let flags = if now { libc::MSG_DONTWAIT } else { 0 };
+            system!(
+                SYS_sendto,
+                out,
+                buffer.as_ptr() as usize + had,
+                got as usize - had,
+                flags,
+                0,
+                0
+            )
+        });
+        if sent < 0 {
+            failed = sent;
+            break;
+        }
+        at += sent;
+        total += sent as usize;
+        if sent < got {
+            break;
+        }
+    }
+    if offset.is_null() {
+        system!(SYS_lseek, from, at, libc::SEEK_SET);
+    } else {
+        // SAFETY: not null, and the caller's to be written to.
+        unsafe { *offset = at as off_t };
+    }
+    answer(if total > 0 { total as isize } else { failed })
+}
+
+/// sendfile(2) with a 64-bit offset, as all are here.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn sendfile64(out: c_int, from: c_int, offset: *mut off_t, count: size_t) -> ssize_t {
+    // SAFETY: as the caller of this function.
+    unsafe { sendfile(out, from, offset, count) }
+}
+
+/// splice(2)
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn splice(
+    from: c_int,
+    from_offset: *mut off_t,
+    out: c_int,
+    out_offset: *mut off_t,
+    length: size_t,
+    flags: c_uint,
+) -> ssize_t {
+    if !is_on(SOCKET) || flags & libc::SPLICE_F_NONBLOCK != 0 {
+        return answer(system!(SYS_splice, from, from_offset, out, out_offset, length, flags));
+    }
+    let waits = |fd: c_int| table::slot(fd).is_some_and(|slot| slot.kind(fd) != Kind::File);
+    answer(loop {
+        for (fd, direction, events) in [
+            (from, Direction::Read, libc::POLLIN),
+            (out, Direction::Write, libc::POLLOUT),
+        ] {
+            let mut wait = Wait::new(fd, direction, "splice");
+            while waits(fd) && !wait::has_events(fd, events) {
+                match wait.wait() {
+                    Next::Retry => {}
+                    Next::Block => {
+                        return answer(system!(SYS_splice, from, from_offset, out, out_offset, length, flags));
+                    }
+                    Next::Fail(number) => return answer(error(number)),
+                }
+            }
+        }
+        let now = flags | libc::SPLICE_F_NONBLOCK;
+        let result = system!(SYS_splice, from, from_offset, out, out_offset, length, now);
+        if result != error(libc::EAGAIN) {
+            break result;
+        }
+        // Both are ready and yet it would block: a pipe with room for less than a page.
+        match wait::pause_briefly("splice") {
+            Next::Retry => {}
+            Next::Block => break system!(SYS_splice, from, from_offset, out, out_offset, length, flags),
+            Next::Fail(number) => break error(number),
+        }
+    })
+}
