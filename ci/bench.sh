@@ -19,7 +19,9 @@ benches() {
 # run_bench NAME: it ends well, prints at least one line, iora's among them, and no line of another form.
 run_bench() {
     local output="$TARGET_DIR/ci/bench-$1.out"
-    timeout --kill-after=10 300 cargo bench --locked --bench "$1" >"$output" || { cat "$output"; return 1; }
+    local features=()
+    [ "$1" != hooks ] || features=(--features monkey)
+    timeout --kill-after=10 300 cargo bench --locked "${features[@]}" --bench "$1" >"$output" || { cat "$output"; return 1; }
     cat "$output"
     if grep -vE "$LINE" "$output"; then
         echo "the lines above are not of the form bench=NAME runtime=NAME value=NUMBER unit=UNIT"

@@ -5,7 +5,7 @@
 # shellcheck source=ci/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-LEGS=(tidy deps lint features docs test loom asan fuzz bench selftest)
+LEGS=(tidy deps lint features docs test monkey loom asan fuzz bench selftest)
 [ $# -eq 0 ] || LEGS=("$@")
 # Seconds a leg may take: a test that hangs fails its leg, not the whole run.
 LIMIT=${IORA_CI_LEG_LIMIT:-1200}

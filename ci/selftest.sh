@@ -48,7 +48,7 @@ wanted() {
     [[ " $LEGS " == *" $1 "* ]]
 }
 
-LEGS=${*:-run tidy deps lint features docs test loom asan fuzz bench}
+LEGS=${*:-run tidy deps lint features docs test monkey loom asan fuzz bench}
 fresh_copy
 
 if wanted run; then
@@ -118,6 +118,12 @@ if wanted docs; then
     # shellcheck disable=SC2016
     printf '\n/// See [`nowhere`].\npub(crate) fn planted() {}\n' >>"$COPY/src/primitive.rs"
     plant "a broken link" 'unresolved link to .nowhere' ci/docs.sh
+fi
+
+if wanted monkey; then
+    sed -i 's/SOCKET receive: recv recvfrom/SOCKET receive: recvfrom/' "$COPY/src/monkey/report.rs"
+    plant "a blocking function that is not hooked" 'nothing_of_std_is_forgotten \.\.\. FAILED' \
+        ci/monkey.sh --test monkey_coverage
 fi
 
 if wanted test; then

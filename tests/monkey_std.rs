@@ -342,7 +342,8 @@ fn a_full_unix_listener_is_waited_for() {
         for _ in 0..5 {
             accepted.push(listener.accept().unwrap());
         }
-        let count = clients.into_iter().map(|client| client.get().unwrap()).count();
+        let connected: Vec<_> = clients.into_iter().map(|client| client.get().unwrap()).collect();
+        let count = connected.len();
         let _ = std::fs::remove_file(&folder);
         count
     });
@@ -410,7 +411,7 @@ fn locks_between_hubs_and_threads() {
         move || {
             for _ in 0..300 {
                 *total.lock().unwrap() += 1;
-                if *ready.read().unwrap() % 7 == 0 {
+                if ready.read().unwrap().is_multiple_of(7) {
                     *ready.write().unwrap() += 1;
                 }
                 *ready.write().unwrap() += 1;

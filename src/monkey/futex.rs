@@ -73,6 +73,8 @@ static TABLE: [Queue; QUEUES] = [const {
 thread_local! {
     /// The word on which the thread parks; 0 when unknown.
     static OWN_WORD: Cell<usize> = const { Cell::new(0) };
+    /// Several greenlets have been parked on the thread's word at once.
+    static IS_SHARED: Cell<bool> = const { Cell::new(false) };
     /// The thread is being asked for its word.
     static ASKING: Cell<bool> = const { Cell::new(false) };
 }
@@ -114,6 +116,8 @@ fn real(number: c_long, arguments: [usize; 6]) -> isize {
 /// The futex calls: who waits may be parked, who wakes looks here first.
 fn futex(arguments: [usize; 6]) -> isize {
     let [word, operation, value, limit, _, bits] = arguments;
+    // An int in C: what is above it in the register is anything.
+    let value = value as u32 as usize;
     let operation = operation as c_int;
     let real = |arguments| real(libc::SYS_futex, arguments);
     match operation & !libc::FUTEX_CLOCK_REALTIME {
@@ -278,7 +282,7 @@ const DOUBT: Duration = Duration::from_millis(50);
 ///
 /// Whoever returns leaves the word empty, so those who still wait are made to look: they put it back to parked, or find
 /// that they were notified meanwhile. One notification may be used up between their looks by somebody who did not have to
-/// wait: so none of several trusts its sleep for longer than [`DOUBT`].
+/// wait: so, once there were several, none trusts its sleep for longer than [`DOUBT`].
 fn wait_own(queue: &Queue, word: usize, cell: &AtomicU32, deadline: Option<Instant>) -> isize {
     /// Makes the word say that somebody is parked; `false` if it says that somebody was notified.
     fn claim(cell: &AtomicU32) -> bool {
@@ -293,10 +297,11 @@ fn wait_own(queue: &Queue, word: usize, cell: &AtomicU32, deadline: Option<Insta
         return error(libc::EAGAIN);
     }
     if queue.is_shared(word) {
+        IS_SHARED.set(true);
         queue.nudge(word);
     }
     let how = loop {
-        let doubt = if queue.is_shared(word) {
+        let doubt = if IS_SHARED.get() {
             Instant::now().checked_add(DOUBT)
         } else {
             None
