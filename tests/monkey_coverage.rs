@@ -44,9 +44,13 @@ fn words<'a>(lines: impl IntoIterator<Item = &'a &'a str>) -> BTreeSet<&'a str> 
     lines.into_iter().flat_map(|line| line.split_whitespace()).collect()
 }
 
-/// The names that the archive or library leaves to others.
+/// The names that the shared library leaves to others.
 fn undefined(file: &PathBuf) -> BTreeSet<String> {
-    let output = Command::new("nm").arg("-u").arg(file).output().expect("nm is there");
+    let output = Command::new("nm")
+        .args(["-D", "-u"])
+        .arg(file)
+        .output()
+        .expect("nm is there");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let names = text.lines().filter_map(|line| line.split_whitespace().last());
     names
@@ -65,7 +69,7 @@ fn std_library() -> PathBuf {
     files
         .find(|file| {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with("libstd-") && name.ends_with(".rlib")
+            name.starts_with("libstd-") && name.ends_with(".so")
         })
         .expect("std is there")
 }

@@ -36,8 +36,7 @@ pub(super) fn enlist(remote: &'static Remote) {
 
 /// The calling thread's hub is gone.
 pub(super) fn delist(remote: &'static Remote) {
-    hubs()
-        .retain(|other| !std::ptr::eq(*other, remote));
+    hubs().retain(|other| !std::ptr::eq(*other, remote));
 }
 
 /// The calling thread's hub sleeps, and nothing is pending in it.

@@ -54,6 +54,7 @@ mod descriptors;
 mod fortified;
 mod frame;
 mod futex;
+mod hosts;
 mod names;
 mod original;
 mod patch;

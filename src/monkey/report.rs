@@ -7,7 +7,7 @@ use std::io;
 use std::ptr;
 
 use super::frame::{DNS, SELECT, SOCKET, SUBPROCESS, THREAD, TIME};
-use super::{children, connect, descriptors, fortified, futex, names, receive, select, send, time};
+use super::{children, connect, descriptors, fortified, futex, hosts, names, receive, select, send, time};
 
 /// A function of libc and what stands in for it.
 struct Hook {
@@ -35,7 +35,8 @@ fn hooks() -> impl Iterator<Item = Hook> {
         SOCKET descriptors: close close_range shutdown dup dup2 dup3 fcntl fcntl64 flock ioctl setsockopt;
         SOCKET fortified: __recv_chk __recvfrom_chk __read_chk;
         TIME time: nanosleep clock_nanosleep usleep sleep;
-        DNS names: getaddrinfo freeaddrinfo getnameinfo gethostbyname gethostbyname2 gethostbyname_r gethostbyname2_r;
+        DNS names: getaddrinfo freeaddrinfo getnameinfo;
+        DNS hosts: gethostbyname gethostbyname2 gethostbyname_r gethostbyname2_r;
         SELECT select: poll ppoll select pselect epoll_wait epoll_pwait epoll_pwait2;
         SELECT fortified: __poll_chk __ppoll_chk;
         THREAD futex: syscall;

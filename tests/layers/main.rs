@@ -64,6 +64,7 @@ const UNSAFE: &[&str] = &[
     "monkey/fortified.rs",
     "monkey/frame.rs",
     "monkey/futex.rs",
+    "monkey/hosts.rs",
     "monkey/names.rs",
     "monkey/original.rs",
     "monkey/receive.rs",
