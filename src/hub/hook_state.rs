@@ -16,8 +16,8 @@ thread_local! {
     static INSIDE: Cell<u32> = const { Cell::new(0) };
 }
 
-/// While it lives, hooks that the thread reaches pass straight through: the runtime itself is calling, or a signal
-/// handler, and nothing may be parked. Whoever holds it does not park.
+/// While it lives, hooks that the thread reaches pass straight through: the runtime itself is calling, and
+/// nothing may be parked. Whoever holds it does not park.
 pub(crate) struct Inside(());
 
 impl Inside {

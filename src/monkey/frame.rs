@@ -5,7 +5,7 @@
 //! 1. [`is_on`]: is its group patched, and has the thread a hub? One load, one branch, one look at a thread-local. If not,
 //!    it is the system call itself.
 //! 2. Only when the call would block, `hooks::may_park`: is this user code on a greenlet (or on the own stack of a
-//!    hub's thread), not the runtime's own code, a signal handler, a thread that unwinds, the child of a fork? If
+//!    hub's thread), not the runtime's own code, a thread that unwinds, the child of a fork? If
 //!    not, it blocks the thread.
 #![expect(unsafe_code, reason = "makes system calls")]
 
