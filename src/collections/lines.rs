@@ -48,8 +48,9 @@ struct Ends {
 pub(crate) struct Lines<T, const N: usize> {
     /// Place 0.
     inline: Entry<T>,
-    /// The other places: place `i` is `more[i - 1]`.
-    more: Vec<Entry<T>>,
+    /// The other places, once there were any: place `i` is `more[i - 1]`.
+    #[expect(clippy::box_collection, reason = "a pointer in each wait queue instead of a vector")]
+    more: Option<Box<Vec<Entry<T>>>>,
     /// The first vacant place, or [`NONE`].
     vacant: u32,
     /// How many places are not vacant.
@@ -68,7 +69,7 @@ impl<T, const N: usize> Lines<T, N> {
                 previous: NONE,
                 next: NONE,
             },
-            more: Vec::new(),
+            more: None,
             vacant: 0,
             taken: 0,
             ends: [Ends {
@@ -146,7 +147,7 @@ impl<T, const N: usize> Lines<T, N> {
             let entry = match next {
                 NONE => return None,
                 0 => &self.inline,
-                index => &self.more[index as usize - 1],
+                index => &self.more.as_ref()?[index as usize - 1],
             };
             next = entry.next;
             entry.value.as_ref()
@@ -176,7 +177,7 @@ impl<T, const N: usize> Lines<T, N> {
         let value = entry.value.take();
         self.vacant = index;
         self.taken -= 1;
-        if self.taken == 0 && self.more.len() > KEPT {
+        if self.taken == 0 && self.more.as_ref().is_some_and(|more| more.len() > KEPT) {
             self.shrink();
         }
         value
@@ -185,7 +186,7 @@ impl<T, const N: usize> Lines<T, N> {
     /// Gives back all places but the first; all are vacant.
     #[cold]
     fn shrink(&mut self) {
-        self.more = Vec::new();
+        self.more = None;
         self.inline.next = NONE;
         self.vacant = 0;
     }
@@ -226,13 +227,14 @@ impl<T, const N: usize> Lines<T, N> {
     /// [`Lines::occupy`] when no place is vacant.
     #[cold]
     fn append(&mut self, line: usize, value: T) -> u32 {
-        self.more.push(Entry {
+        let more = self.more.get_or_insert_default();
+        more.push(Entry {
             value: Some(value),
             line: Some(line as u8),
             previous: NONE,
             next: NONE,
         });
-        self.more.len() as u32
+        more.len() as u32
     }
 
     /// Takes a place out of its line, if it stands in one.
@@ -264,7 +266,13 @@ impl<T, const N: usize> Lines<T, N> {
     fn entry(&mut self, index: u32) -> &mut Entry<T> {
         match index {
             0 => &mut self.inline,
-            index => &mut self.more[index as usize - 1],
+            index => {
+                let more = self
+                    .more
+                    .as_mut()
+                    .expect("a place beside the first was made by `append`");
+                &mut more[index as usize - 1]
+            }
         }
     }
 }
@@ -339,12 +347,12 @@ mod tests {
             let place = lines.push_back(0, 1);
             assert_eq!(lines.take(place), Some(1));
         }
-        assert_eq!(lines.more.capacity(), 0);
+        assert!(lines.more.is_none());
         let places: Vec<_> = (0..1000).map(|number| lines.push_back(0, number)).collect();
         for place in places {
             lines.take(place);
         }
-        assert_eq!(lines.more.capacity(), 0);
+        assert!(lines.more.is_none());
         let places: Vec<_> = (0..3).map(|number| lines.push_back(0, number)).collect();
         assert_eq!(lines.step_out_first(0, |_| true), Some(&mut 0));
         assert_eq!(
