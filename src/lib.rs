@@ -27,6 +27,8 @@ pub mod net;
 #[cfg(not(loom))]
 pub mod pool;
 pub(crate) mod primitive;
+#[cfg(not(loom))]
+pub mod process;
 pub mod queue;
 #[cfg(doctest)]
 mod readme;

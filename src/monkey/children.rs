@@ -2,19 +2,17 @@
 //!
 //! A child that is named is waited for by a descriptor that stands for it (pidfd_open(2)), which becomes readable when it
 //! ends. Any child, one of a group, or one that stops, gives no such event: it is looked for now and then.
-#![expect(
-    unsafe_code,
-    reason = "defines functions of libc, and owns a descriptor of its making"
-)]
+#![expect(unsafe_code, reason = "defines functions of libc")]
 
 use std::ffi::c_int;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::AsRawFd;
 
 use libc::{id_t, idtype_t, pid_t, rusage, siginfo_t};
 
 use super::frame::{SUBPROCESS, answer_int, error, is_on, system};
 use super::wait::{self, Next, Wait};
 use crate::hub::hooks;
+use crate::sys::pidfd;
 
 /// waitpid(2)
 #[unsafe(no_mangle)]
@@ -76,12 +74,9 @@ fn until(
     if !hooks::may_park() {
         return blocking();
     }
-    let opened = named.map_or(-1, |pid| system!(SYS_pidfd_open, pid, 0));
-    if opened < 0 {
+    let Some(Ok(child)) = named.map(|pid| pidfd::open(pid.cast_unsigned())) else {
         return wait::look_now_and_then(what, look).unwrap_or_else(blocking);
-    }
-    // SAFETY: the call succeeded, so it is open, and nobody else knows it.
-    let child = unsafe { OwnedFd::from_raw_fd(opened as RawFd) };
+    };
     let mut wait = Wait::until(child.as_raw_fd(), what, None);
     loop {
         match wait.wait() {

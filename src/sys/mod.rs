@@ -1,4 +1,4 @@
-//! The only C: raw system calls, errno, mappings and guards, descriptor flags, signals.
+//! The only C: raw system calls, errno, mappings and guards, descriptor flags, signals, processes.
 
 pub(crate) mod alternate_stack;
 #[cfg(test)]
@@ -10,6 +10,7 @@ pub(crate) mod fault;
 pub(crate) mod guard;
 pub(crate) mod map;
 pub(crate) mod mmsg;
+pub(crate) mod pidfd;
 pub(crate) mod poll;
 pub(crate) mod process;
 pub(crate) mod random;

@@ -15,6 +15,7 @@ use crate::sync::{AsyncResult, BoundedSemaphore, Event, Semaphore};
 /// | [`Event`] | it is set, or was set while it was waited for |
 /// | [`AsyncResult`] | its value is there |
 /// | [`Semaphore`], [`BoundedSemaphore`] | it has a permit that nobody waits for; waiting does not acquire it |
+/// | [`Child`](crate::process::Child) | the process has ended; its standard input stays open |
 /// | [`JobHandle`](crate::threadpool::JobHandle) | the work is done |
 ///
 /// References and smart pointers to them are waitable too. A mixture is waited for as `&dyn Waitable`.

@@ -92,6 +92,7 @@ const UNSAFE: &[&str] = &[
     "sys/guard.rs",
     "sys/map.rs",
     "sys/mmsg.rs",
+    "sys/pidfd.rs",
     "sys/poll.rs",
     "sys/process.rs",
     "sys/random.rs",

@@ -99,27 +99,46 @@ pub(super) trait Observed {
 /// An observer's hold on its place. Dropping it takes the observer out, told or not.
 #[must_use = "dropping it ends the observation"]
 pub struct Observation<'a> {
-    /// Where; `None` if it was told at once.
-    at: Option<(&'a dyn Observed, Place)>,
+    /// Where it stands; nowhere if it was told at once.
+    at: At<'a>,
+}
+
+/// Where an observer stands.
+enum At<'a> {
+    /// It was told at once.
+    Nowhere,
+    /// In a wait queue.
+    Place(&'a dyn Observed, Place),
+    /// With something that ends when this is dropped.
+    #[expect(dead_code, reason = "only dropped")]
+    Guard(Box<dyn Send>),
 }
 
 impl<'a> Observation<'a> {
     /// It was told at once, and stands nowhere.
-    pub(super) fn over() -> Observation<'a> {
-        Observation { at: None }
+    pub(crate) fn over() -> Observation<'a> {
+        Observation { at: At::Nowhere }
     }
 
     /// It stands at `place`.
     pub(super) fn at(queue: &'a dyn Observed, place: Place) -> Observation<'a> {
         Observation {
-            at: Some((queue, place)),
+            at: At::Place(queue, place),
+        }
+    }
+
+    /// It was left with something else, which forgets it when `guard` is dropped.
+    #[cfg(not(loom))]
+    pub(crate) fn by(guard: impl Send + 'static) -> Observation<'a> {
+        Observation {
+            at: At::Guard(Box::new(guard)),
         }
     }
 }
 
 impl Drop for Observation<'_> {
     fn drop(&mut self) {
-        if let Some((queue, place)) = self.at.take() {
+        if let At::Place(queue, place) = std::mem::replace(&mut self.at, At::Nowhere) {
             queue.forget(place);
         }
     }

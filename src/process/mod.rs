@@ -1,0 +1,5 @@
+//! Child processes whose end parks the greenlet instead of the thread.
+
+mod child;
+
+pub use child::Child;
