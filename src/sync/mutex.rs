@@ -24,6 +24,8 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 /// *TOTAL.lock().unwrap() += 3;
 /// assert_eq!(*TOTAL.lock().unwrap(), 3);
 /// ```
+// In this order: the word of the lock, which is its last field, shares a cache line with the value.
+#[repr(C)]
 pub struct Mutex<T: ?Sized> {
     /// Who may touch `value`.
     raw: RawMutex,
