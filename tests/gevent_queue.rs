@@ -1,10 +1,12 @@
 //! gevent's behaviours of queues and channels, by their numbers.
 
+use iora::Greenlet;
 use iora::queue::{
     Channel, GetError, GetTimeoutError, LifoQueue, PriorityQueue, PutError, PutTimeoutError, Queue, SimpleQueue,
     TryGetError, TryPutError,
 };
-use iora::sync::{Event, Select, Semaphore};
+use iora::sync::{AsyncResult, Event, Select, Semaphore};
+use iora::threadpool::{JobHandle, ThreadPool};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -359,6 +361,54 @@ fn a_selection_waits_for_events_and_permits_too() {
     event.set();
     assert_eq!((first.get().unwrap(), second.get().unwrap()), ("permit", "event"));
     assert_eq!(semaphore.permits(), 0);
+}
+
+#[test]
+fn a_selection_waits_for_results_and_the_ends_of_greenlets_and_jobs_too() {
+    let (queue, result) = (Rc::new(Queue::<u32>::new()), AsyncResult::new());
+    let select = |queue: &Queue<u32>, result: &AsyncResult<u32>, job: &Greenlet<()>, work: &JobHandle<()>| {
+        Select::new()
+            .case(queue.getting(), |item| item.unwrap())
+            .case(result.waiting(), |value| *value)
+            .case(job.joining(), |()| 100)
+            .case(work.joining(), |()| 200)
+            .wait()
+    };
+    let (job, go) = (iora::spawn(|| iora::sleep(LONG)), Arc::new(Event::new()));
+    let (pool, gate) = (ThreadPool::new(1), go.clone());
+    let work = Rc::new(pool.spawn(move || gate.wait()));
+    let job = Rc::new(job);
+    let selections: Vec<_> = (0..2)
+        .map(|_| {
+            let (queue, result, job, work) = (queue.clone(), result.clone(), job.clone(), work.clone());
+            iora::spawn(move || select(&queue, &result, &job, &work))
+        })
+        .collect();
+    iora::yield_now();
+    result.set(7).unwrap();
+    for selection in selections {
+        assert_eq!(selection.get().unwrap(), 7, "each is told");
+    }
+    assert_eq!(select(&queue, &result, &job, &work), 7, "it stays");
+    // Whichever is there wins over those that are not.
+    let pending = AsyncResult::new();
+    let selection = iora::spawn({
+        let (queue, pending, job, work) = (queue.clone(), pending.clone(), job.clone(), work.clone());
+        move || select(&queue, &pending, &job, &work)
+    });
+    iora::yield_now();
+    job.kill();
+    assert_eq!(selection.get().unwrap(), 100);
+    let other = iora::spawn(|| iora::sleep(LONG));
+    let waited = Select::new()
+        .case(other.joining(), |()| ())
+        .case(pending.waiting(), |_| ())
+        .wait_timeout(Duration::from_millis(1));
+    assert_eq!(waited, None);
+    go.set();
+    assert_eq!(select(&queue, &pending, &other, &work), 200);
+    queue.put(8).unwrap();
+    other.kill();
 }
 
 #[test]

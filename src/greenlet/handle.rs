@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::exit::{Ending, Exit};
-use super::shared::{Handle, Shared};
+use super::shared::{Completion, Handle, Shared};
 use crate::hub::interrupt::{Interrupt, discard};
 use crate::hub::park::Unparker;
 use crate::hub::report;
+use crate::sync::wait_queue::WaitQueue;
 use crate::sync::wait_queue::observer::{Observation, Observer};
 use crate::time::deadline;
 
@@ -124,7 +125,12 @@ impl<T> Greenlet<T> {
 
     /// Has `observer` told when the greenlet has ended.
     pub(crate) fn observe(&self, observer: Observer) -> Observation<'_> {
-        self.shared().observe(observer)
+        self.completion().observe(observer, |view| view.state.ended())
+    }
+
+    /// Where its end is waited for.
+    pub(crate) fn completion(&self) -> &WaitQueue<Completion> {
+        self.shared().completion()
     }
 
     /// Kills the greenlet and parks the caller until it has ended.

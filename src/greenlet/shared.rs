@@ -31,7 +31,6 @@ use crate::hub::interrupt::{Interrupt, discard};
 use crate::hub::park::{self, Unparker};
 use crate::hub::spawn;
 use crate::hub::task::{Info, Job};
-use crate::sync::wait_queue::observer::{Observation, Observer};
 use crate::sync::wait_queue::{Handover, View, WaitQueue, Waited};
 
 /// The greenlet has not ended, and its handle is there.
@@ -45,7 +44,7 @@ const DETACHED: u8 = 2;
 pub(super) type Link = Box<dyn FnOnce(Ending) + Send>;
 
 /// How to reach the greenlet, who waits for its end, and what is called then.
-struct Completion {
+pub(crate) struct Completion {
     /// Reaches it, once it has arrived at its hub.
     unparker: Option<Unparker>,
     /// How it ended, once it has.
@@ -68,6 +67,11 @@ struct Rare {
 }
 
 impl Completion {
+    /// Whether the greenlet has ended.
+    pub(crate) fn ended(&self) -> bool {
+        self.ending.is_some()
+    }
+
     /// The rare part, made now if need be.
     fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
@@ -344,9 +348,9 @@ impl<T> Shared<T> {
         matches!(waited, Waited::AtOnce(()) | Waited::Granted(()))
     }
 
-    /// Has `observer` told when the greenlet has ended.
-    pub(super) fn observe(&self, observer: Observer) -> Observation<'_> {
-        self.completion.observe(observer, |view| view.state.ending.is_some())
+    /// Where its end is waited for.
+    pub(super) fn completion(&self) -> &WaitQueue<Completion> {
+        &self.completion
     }
 
     /// The value, once the greenlet has returned it.

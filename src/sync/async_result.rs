@@ -3,6 +3,7 @@
 //! The value is in a `OnceLock`, so it is read without a lock and by reference; it is set under the queue's lock, together
 //! with the grants to all who wait.
 
+use super::select::Choice;
 use super::wait_queue::observer::{Observation, Observer};
 use super::wait_queue::{Broadcast, WaitQueue, Waited, deadline_after, refused};
 use crate::hub::park;
@@ -126,6 +127,13 @@ impl<T> AsyncResult<T> {
     /// The value itself, if it is there and this is the last handle.
     pub fn into_inner(self) -> Option<T> {
         Arc::into_inner(self.shared)?.value.into_inner()
+    }
+
+    /// Waiting for the value, for a [`Select`](crate::sync::Select).
+    pub fn waiting(&self) -> Choice<'_, &T> {
+        let shared = &*self.shared;
+        let value = || shared.value.get().expect("once it is set it stays");
+        Choice::told(&shared.queue, |_| shared.value.get().is_some(), value)
     }
 
     /// Has `observer` told when the value is there.

@@ -3,9 +3,9 @@
 //! The flag is an atomic, so that looking at a set event costs one load. It is set under the queue's lock, together with the
 //! grants to all who wait: whoever found it clear under that lock stands in line before the next `set` looks.
 
-use super::select::{Choice, Deed};
+use super::select::Choice;
 use super::wait_queue::observer::{Observation, Observer};
-use super::wait_queue::{Broadcast, Claim, View, WaitQueue, Waited, deadline_after, refused};
+use super::wait_queue::{Broadcast, WaitQueue, Waited, deadline_after, refused};
 use crate::hub::park;
 use crate::primitive::{
     atomic::{AtomicBool, Ordering},
@@ -93,7 +93,7 @@ impl Event {
 
     /// Waiting for the event, for a [`Select`](crate::sync::Select).
     pub fn waiting(&self) -> Choice<'_, ()> {
-        Choice::new(&self.queue, 0, Set(self))
+        Choice::told(&self.queue, |_| self.is_set(), || ())
     }
 
     /// How many observe it.
@@ -111,25 +111,6 @@ impl Event {
         self.queue
             .wait(0, deadline, "event", |_| if self.is_set() { Ok(()) } else { Err(()) })
     }
-}
-
-/// The event is set.
-struct Set<'a>(&'a Event);
-
-impl Deed<Broadcast, 1> for Set<'_> {
-    type Outcome = ();
-
-    fn attempt(&mut self, _view: &mut View<'_, Broadcast>) -> Option<()> {
-        self.0.is_set().then_some(())
-    }
-
-    fn ready(&self, _view: &View<'_, Broadcast>, _claim: &Claim) -> bool {
-        self.0.is_set()
-    }
-
-    fn bring(&mut self) {}
-
-    fn granted(&mut self, _ticket: ()) {}
 }
 
 impl Default for Event {

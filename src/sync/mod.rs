@@ -13,6 +13,8 @@ mod async_result;
 mod barrier;
 mod condvar;
 mod event;
+#[cfg(not(loom))]
+mod joining;
 mod mutex;
 mod once_cell;
 mod poison;

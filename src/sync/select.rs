@@ -19,7 +19,7 @@ use crate::hub::park::{self, WakeReason};
 use std::fmt;
 use std::time::Duration;
 
-/// Waits for the first of several things: items, room, events, permits. Exactly one of them happens.
+/// Waits for the first of several things: items, room, events, results, permits, ends of greenlets. Exactly one happens.
 ///
 /// Each [`case`](Select::case) is something to wait for and what to make of it. If several are possible, one is chosen at
 /// random, or the first one if the selection is [`biased`](Select::biased).
@@ -46,7 +46,7 @@ pub struct Select<'a, R> {
     biased: bool,
 }
 
-/// Something to wait for by a [`Select`]: made by a queue, an event or a semaphore, and done only if it is chosen.
+/// Something to wait for by a [`Select`]: made by a queue, an event, a greenlet and their like, done only if it is chosen.
 #[must_use = "it is done by a `Select`"]
 pub struct Choice<'a, O>(Box<dyn Branch<O> + 'a>);
 
@@ -282,6 +282,52 @@ impl<'a, O> Choice<'a, O> {
     }
 }
 
+/// Something becomes true, and all who wait are granted that: an event, the end of a greenlet.
+struct Told<C, F> {
+    /// Whether it is true.
+    holds: C,
+    /// What comes of it.
+    outcome: F,
+}
+
+impl<S, C, F, O> Deed<S, 1> for Told<C, F>
+where
+    S: Handover<Ticket = ()>,
+    C: Fn(&S) -> bool,
+    F: Fn() -> O,
+{
+    type Outcome = O;
+
+    fn attempt(&mut self, view: &mut View<'_, S>) -> Option<O> {
+        (self.holds)(view.state).then(&self.outcome)
+    }
+
+    fn ready(&self, view: &View<'_, S>, _claim: &Claim) -> bool {
+        (self.holds)(view.state)
+    }
+
+    fn bring(&mut self) {}
+
+    fn granted(&mut self, _ticket: ()) -> O {
+        (self.outcome)()
+    }
+}
+
+impl<'a, O> Choice<'a, O> {
+    /// Waiting in `queue` until something `holds`, of which all are told. It may be over when `outcome` is called.
+    pub(crate) fn told<S>(
+        queue: &'a WaitQueue<S>,
+        holds: impl Fn(&S) -> bool + 'a,
+        outcome: impl Fn() -> O + 'a,
+    ) -> Choice<'a, O>
+    where
+        S: Handover<Ticket = ()>,
+        O: 'a,
+    {
+        Choice::new(queue, 0, Told { holds, outcome })
+    }
+}
+
 impl<S: Handover<N>, const N: usize, D: Deed<S, N>> Branch<D::Outcome> for Wish<'_, S, N, D> {
     fn attempt(&mut self) -> bool {
         self.outcome = self.queue.with(|view| self.deed.attempt(view));
@@ -320,7 +366,7 @@ mod loom_tests {
     use super::*;
     use crate::primitive::Arc;
     use crate::queue::{Channel, Queue};
-    use crate::sync::Event;
+    use crate::sync::{AsyncResult, Event};
 
     /// Up to so many preemptions.
     fn model(bound: usize, body: impl Fn() + Send + Sync + 'static) {
@@ -389,6 +435,24 @@ mod loom_tests {
                 .wait();
             assert_eq!(got, 1);
             putter.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_select_is_told_of_the_first_of_two_results() {
+        model(3, || {
+            let (one, other) = (AsyncResult::new(), AsyncResult::new());
+            let (there, yonder) = (one.clone(), other.clone());
+            let first = loom::thread::spawn(move || there.set(1).unwrap());
+            let second = loom::thread::spawn(move || yonder.set(2).unwrap());
+            let told = Select::new()
+                .case(one.waiting(), |value| *value)
+                .case(other.waiting(), |value| *value)
+                .wait();
+            assert!(told == 1 || told == 2);
+            first.join().unwrap();
+            second.join().unwrap();
+            assert_eq!(one.get() + other.get(), 3, "it takes nothing away");
         });
     }
 

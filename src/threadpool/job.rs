@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::sync::Choice;
 use crate::sync::wait_queue::observer::{Observation, Observer};
 use crate::sync::wait_queue::{End, Handover, View, WaitQueue, Waited};
 use crate::time::deadline;
@@ -110,6 +111,13 @@ impl<T> JobHandle<T> {
                 return outcome;
             }
         }
+    }
+}
+
+impl<T> JobHandle<T> {
+    /// Waiting until the work is done, for a [`Select`](crate::sync::Select).
+    pub fn joining(&self) -> Choice<'_, ()> {
+        Choice::told(&self.0, |slot| slot.done, || ())
     }
 }
 
