@@ -66,6 +66,36 @@ need() {
     done
 }
 
+# Features of tests/monkey_programs, and the C libraries that they need as pkg-config knows them.
+declare -rA PROGRAM_LIBRARIES=([curl]=libcurl [libpq]=libpq [openssl]=openssl)
+# Where Debian keeps PostgreSQL's server: not on the search path.
+readonly POSTGRESQL='/usr/lib/postgresql/*/bin/initdb'
+
+# has_library FEATURE: whether the library that the feature needs is installed, headers and all.
+has_library() {
+    command -v pkg-config >/dev/null && pkg-config --exists "${PROGRAM_LIBRARIES[$1]}"
+}
+
+# program_features: the features of tests/monkey_programs that can be built here.
+program_features() {
+    local feature
+    for feature in "${!PROGRAM_LIBRARIES[@]}"; do
+        if has_library "$feature"; then
+            echo "$feature"
+        fi
+    done | sort | paste -sd,
+}
+
+# program_lacks: a line for each module of tests/monkey_programs that cannot run here, and what is missing.
+program_lacks() {
+    local feature
+    for feature in "${!PROGRAM_LIBRARIES[@]}"; do
+        has_library "$feature" || echo "$feature ${PROGRAM_LIBRARIES[$feature]} with its headers is"
+    done
+    command -v redis-server >/dev/null || echo "redis redis-server is"
+    compgen -G "$POSTGRESQL" >/dev/null || printf '%s PostgreSQL is\n' postgres libpq
+}
+
 # finish: the last line of every leg.
 finish() {
     [ "$failures" -eq 0 ] || exit 1

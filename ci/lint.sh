@@ -9,5 +9,7 @@ if ! cargo clippy --version >/dev/null 2>&1; then
     exit 0
 fi
 [ $# -gt 0 ] || set -- --all-targets
+others=(--manifest-path tests/monkey_programs/Cargo.toml --features "$(program_features)")
 check "clippy, all features" cargo clippy --locked --all-features "$@" -- -D warnings
+CARGO_TARGET_DIR=$TARGET_DIR check "clippy, programs of others" cargo clippy --locked "${others[@]}" --all-targets -- -D warnings
 finish

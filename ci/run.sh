@@ -5,20 +5,27 @@
 # shellcheck source=ci/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-LEGS=(tidy deps lint features docs test monkey loom asan fuzz bench selftest)
+LEGS=(tidy deps lint features docs test monkey programs loom asan fuzz bench selftest)
 [ $# -eq 0 ] || LEGS=("$@")
 # Seconds a leg may take: a test that hangs fails its leg, not the whole run.
 LIMIT=${IORA_CI_LEG_LIMIT:-1200}
 
 # Debian's package for each program that some leg wants.
-PROGRAMS=(cc:gcc g++:g++ jq:jq shellcheck:shellcheck dig:dnsutils curl:curl wrk:wrk dnsperf:dnsperf)
+PROGRAMS=(cc:gcc g++:g++ jq:jq shellcheck:shellcheck dig:dnsutils curl:curl wrk:wrk dnsperf:dnsperf
+    pkg-config:pkg-config redis-server:redis-server)
+# And for each C library.
+declare -A LIBRARY_PACKAGES=([curl]=libcurl4-openssl-dev [libpq]=libpq-dev [openssl]=libssl-dev)
 
 # Installs what is missing. Never fatal: a leg whose program is still missing afterwards is skipped, and says so.
 install_packages() {
-    local pair missing=() root=()
+    local pair feature missing=() root=()
     for pair in "${PROGRAMS[@]}"; do
         command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
     done
+    for feature in "${!LIBRARY_PACKAGES[@]}"; do
+        has_library "$feature" || missing+=("${LIBRARY_PACKAGES[$feature]}")
+    done
+    compgen -G "$POSTGRESQL" >/dev/null || missing+=(postgresql)
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" -ne 0 ]; then
         if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null; then

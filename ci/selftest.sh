@@ -15,7 +15,8 @@ COPY=$SCRATCH/iora
 fresh_copy() {
     rm -rf "$COPY"
     mkdir "$COPY"
-    tar -C "$HERE" --exclude=./target --exclude=./.git --exclude=./ci/fuzz/target -cf - . | tar -C "$COPY" -xf -
+    tar -C "$HERE" --exclude=./target --exclude=./.git --exclude=./ci/fuzz/target \
+        --exclude=./tests/monkey_programs/target -cf - . | tar -C "$COPY" -xf -
     mkdir -p "$COPY/examples" "$COPY/benches"
 }
 
@@ -48,7 +49,7 @@ wanted() {
     [[ " $LEGS " == *" $1 "* ]]
 }
 
-LEGS=${*:-run tidy deps lint features docs test monkey loom asan fuzz bench}
+LEGS=${*:-run tidy deps lint features docs test monkey programs loom asan fuzz bench}
 fresh_copy
 
 if wanted run; then
@@ -124,6 +125,16 @@ if wanted monkey; then
     sed -i 's/SOCKET receive: recv recvfrom/SOCKET receive: recvfrom/' "$COPY/src/monkey/report.rs"
     plant "a blocking function that is not hooked" 'nothing_of_std_is_forgotten \.\.\. FAILED' \
         ci/monkey.sh --test monkey_coverage
+fi
+
+if wanted programs && [ -n "$(program_lacks)" ]; then
+    skip "programs" "$(program_lacks | paste -sd,) not installed"
+elif wanted programs; then
+    sed -i 's/DNS names: getaddrinfo freeaddrinfo getnameinfo;/DNS names: getaddrinfo freeaddrinfo;/' \
+        "$COPY/src/monkey/report.rs"
+    plant "a blocking function of a C library" 'nothing_of_c_is_forgotten \.\.\. FAILED' ci/programs.sh coverage
+    sed -i 's/if !is_on(SELECT) || limit == 0 {/if is_on(SELECT) || limit == 0 {/' "$COPY/src/monkey/select.rs"
+    plant "a hook that blocks" 'libpq_sleeps_in_the_server \.\.\. FAILED' ci/programs.sh libpq
 fi
 
 if wanted test; then

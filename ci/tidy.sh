@@ -6,15 +6,22 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Lines a source file may have before its tests.
 LONGEST=450
+# Crates beside the library, with lock files of their own.
+OTHER_CRATES=(ci/fuzz tests/monkey_programs)
 
 # Text files of the tree, without asking git: the tree may be an unpacked archive.
 text_files() {
-    find . \( -path ./target -o -path ./.git -o -path ./ci/fuzz/target -o -path ./ci/fuzz/corpus \) -prune \
+    find . \( -path ./target -o -path ./.git -o -path ./ci/fuzz/target -o -path ./ci/fuzz/corpus \
+        -o -path ./tests/monkey_programs/target \) -prune \
         -o -type f -print | sort
 }
 
 formatted() {
-    cargo fmt --check && cargo fmt --check --manifest-path ci/fuzz/Cargo.toml
+    local crate
+    cargo fmt --check || return 1
+    for crate in "${OTHER_CRATES[@]}"; do
+        cargo fmt --check --manifest-path "$crate/Cargo.toml" || return 1
+    done
 }
 
 # none PATTERN FILE...: fails, and shows them, when some line matches.
@@ -65,12 +72,15 @@ short_contributing() {
     [ "$(wc -l <CONTRIBUTING.md)" -lt 150 ]
 }
 
-# The lock file is there, belongs to Cargo.toml, and git (where there is one) has it.
+# The lock files are there, belong to their Cargo.toml, and git (where there is one) has them.
 lock_is_committed() {
-    cargo metadata --locked --format-version 1 >/dev/null || return 1
-    if git rev-parse --git-dir >/dev/null 2>&1; then
-        git ls-files --error-unmatch Cargo.lock ci/fuzz/Cargo.lock
-    fi
+    local crate
+    for crate in . "${OTHER_CRATES[@]}"; do
+        cargo metadata --locked --format-version 1 --filter-platform "$TRIPLE" --manifest-path "$crate/Cargo.toml" >/dev/null || return 1
+        if git rev-parse --git-dir >/dev/null 2>&1; then
+            git ls-files --error-unmatch "$crate/Cargo.lock" || return 1
+        fi
+    done
 }
 
 scripts_are_clean() {

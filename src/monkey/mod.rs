@@ -19,12 +19,23 @@
 //!   `std::sync::mpsc` between threads, any number of greenlets of each.
 //! * **Child processes** ([`patch_subprocess`]): `waitpid` and variants.
 //!
+//! C libraries, linked into the program or shared, come to the same functions: the linker exports the hooks to them. The
+//! first `patch_*` looks whether they are reached, and its error says how to link if they are not.
+//!
+//! # Tried with
+//!
+//! Unmodified, with ten slow calls at once in greenlets of one thread that also ran others meanwhile, against real servers:
+//! `ureq` (HTTP, and HTTPS by rustls), `redis`, `tungstenite`, `lettre`, `native-tls`; the `curl` crate on the shared
+//! libcurl and libpq, both with all that they stand on; `tiny_http` as a server, whose requests greenlets take and answer;
+//! in one greenlet, a loop of `mio`'s, and `hyper` on tokio's `current_thread` runtime as server and client. `postgres`
+//! has a tokio of its own in each call: see below.
+//!
 //! # What does not, and what to do then
 //!
 //! | what | why | what you see | do |
 //! | --- | --- | --- | --- |
 //! | parking_lot, `pthread_mutex_t`, glibc's condition variables | their queues, owners or calls belong to the thread | a contended lock stops the thread; for ever, if its holder is a parked greenlet of the same thread | do not hold it over a blocking call |
-//! | two runtimes of tokio on one thread | tokio keeps the current one in a thread-local | the second panics | one for each thread |
+//! | two runtimes of tokio on one thread, also inside blocking crates (`postgres`) | tokio keeps the current one in a thread-local | the second panics: "Cannot start a runtime from within a runtime" | a [`Mutex`](crate::sync::Mutex) around the calls; [`ThreadPool::apply`](crate::threadpool::ThreadPool::apply), where they overlap |
 //! | `ReentrantLock`, recursive mutexes, whatever knows its owner by thread | all greenlets of a thread are one owner | a second greenlet gets in | as above |
 //! | `std::sync::mpsc` and crossbeam's channels between greenlets of one thread | a sender wakes only receivers of other threads | the receiver parks for ever | [`queue`](crate::queue) |
 //! | `JoinHandle::join` of a thread | `pthread_join` waits inside glibc | stops the thread | [`threadpool::apply`](crate::threadpool::apply) |
