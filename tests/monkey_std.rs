@@ -403,6 +403,38 @@ fn a_contended_mutex_lets_its_holder_go_on() {
 }
 
 #[test]
+fn a_freed_mutex_goes_to_the_greenlet_that_waited_for_it() {
+    patched();
+    let order = Rc::new(Mutex::new(Vec::new()));
+    let (first, second) = (order.clone(), order.clone());
+    let first = iora::spawn(move || {
+        let mut order = first.lock().unwrap();
+        iora::yield_now();
+        order.push("first");
+        drop(order);
+        first.lock().unwrap().push("first again");
+    });
+    let second = iora::spawn(move || second.lock().unwrap().push("second"));
+    iora::joinall(&[first, second], None);
+    assert_eq!(*order.lock().unwrap(), ["first", "second", "first again"]);
+}
+
+#[test]
+fn a_mutex_freed_by_a_panic_switches_to_nobody() {
+    patched();
+    let lock = Arc::new(Mutex::new(()));
+    let (held, waited) = (lock.clone(), lock);
+    let holder = iora::spawn(move || {
+        let _held = held.lock().unwrap();
+        iora::yield_now();
+        panic!("with the lock held");
+    });
+    let waiter = iora::spawn(move || (waited.lock().is_err(), thread::panicking()));
+    assert_eq!(waiter.get().unwrap(), (true, false));
+    assert!(!holder.successful());
+}
+
+#[test]
 fn locks_between_hubs_and_threads() {
     patched();
     let total = Arc::new(Mutex::new(0_u32));

@@ -63,9 +63,7 @@ pub(crate) fn is_cancelled() -> bool {
     })
     .unwrap_or_default();
     if again {
-        spawn::shield(true);
-        park::yield_now();
-        spawn::shield(false);
+        yield_shielded();
     }
     pending
 }
@@ -100,6 +98,21 @@ pub(crate) fn yield_quietly() {
     if let Some(hub) = current::hub() {
         hub.budget.set(BUDGET);
     }
+}
+
+/// Lets every other ready greenlet run once, if this is a place where that may be. What is pending stays so.
+pub(crate) fn yield_shielded() {
+    if may_park() {
+        spawn::shield(true);
+        park::yield_now();
+        spawn::shield(false);
+    }
+}
+
+/// Whether it wakes a greenlet (or the own stack) of the calling thread.
+#[inline]
+pub(crate) fn is_local(unparker: park::Unparker) -> bool {
+    unparker.local_hub().is_some()
 }
 
 /// Puts back what was raised where nothing may unwind: it will be the first to be raised.

@@ -6,6 +6,13 @@
 //!
 //! A futex wait goes on when a kill comes: std's locks know no error. The kill stays pending.
 //!
+//! # A lock that is freed
+//!
+//! std's mutex is taken by whoever finds it free. Somebody who unlocks, goes on and locks again would always be faster than the
+//! greenlet that was woken for it; and that one would, each time, look a hundred times at a lock whose owner cannot run
+//! meanwhile before it waits again. So whoever frees a lock (the word is 0) for a greenlet of its own thread lets that
+//! one run first. Those who wake for other reasons go on: a condition is mostly notified with its mutex locked.
+//!
 //! # The thread's own word
 //!
 //! `std::thread::park` waits on a word that belongs to the thread, so greenlets of one thread share it. The word is found
@@ -133,8 +140,11 @@ fn futex(arguments: [usize; 6]) -> isize {
             wait(word, value as u32, limit as *const timespec)
         }
         WAKE | WAKE_BITS => {
-            let woken = wake(word, value);
+            let Woken { woken, free } = wake(word, value);
             if woken >= value {
+                if free && value == 1 {
+                    hooks::yield_shielded();
+                }
                 return woken as isize;
             }
             let rest = real([word, arguments[1], value - woken, limit, arguments[4], bits]);
@@ -160,22 +170,31 @@ const REQUEUE: c_int = libc::FUTEX_REQUEUE | libc::FUTEX_PRIVATE_FLAG;
 /// What moves waiters of an unchanged word.
 const COMPARE_REQUEUE: c_int = libc::FUTEX_CMP_REQUEUE | libc::FUTEX_PRIVATE_FLAG;
 
-/// Wakes up to `count` greenlets that wait for `word`; how many.
-fn wake(word: usize, count: usize) -> usize {
+/// What came of a call that wakes.
+#[derive(Default)]
+struct Woken {
+    /// How many were woken.
+    woken: usize,
+    /// One of them is of the calling thread, and finds the word 0.
+    free: bool,
+}
+
+/// Wakes up to `count` greenlets that wait for `word`.
+fn wake(word: usize, count: usize) -> Woken {
     let queue = queue(word);
     // After the change of the word, before the look at the count: the waiter does it the other way round.
     fence(Ordering::SeqCst);
     if count == 0 || queue.count.load(Ordering::SeqCst) == 0 {
-        return 0;
+        return Woken::default();
     }
     queue.wake(word, count, WOKEN)
 }
 
 impl Queue {
     /// Takes up to `count` waiters out and wakes them, telling them `how`.
-    fn wake(&self, word: usize, count: usize, how: u8) -> usize {
-        let mut woken = 0;
-        while woken < count {
+    fn wake(&self, word: usize, count: usize, how: u8) -> Woken {
+        let mut result = Woken::default();
+        while result.woken < count {
             let unparker = {
                 let mut waiters = self.waiters.lock();
                 let Some(place) = waiters.iter().position(|waiter| waiter.word == word) else {
@@ -183,14 +202,20 @@ impl Queue {
                 };
                 let waiter = waiters.remove(place).expect("it was found there");
                 self.count.fetch_sub(1, Ordering::SeqCst);
+                if hooks::is_local(waiter.unparker) {
+                    // SAFETY: aligned (it was checked), and valid at least until the wait returns, as its caller vouched;
+                    // the waiter cannot run while this runs on its thread.
+                    let word = unsafe { AtomicU32::from_ptr(word as *mut u32) };
+                    result.free |= word.load(Ordering::Relaxed) == 0;
+                }
                 // SAFETY: its frame lives until it sees this, or takes itself out of the queue under this lock.
                 unsafe { &*waiter.woken }.store(how, Ordering::Release);
                 waiter.unparker
             };
             unparker.unpark();
-            woken += 1;
+            result.woken += 1;
         }
-        woken
+        result
     }
 
     /// Takes `me` out; `false` if somebody has already.

@@ -16,7 +16,8 @@
 //! * **Waiting for many** ([`patch_select`]): `poll`, `select`, `epoll_wait` and variants. An event loop such as mio's, and
 //!   tokio's `current_thread` runtime, run inside one greenlet.
 //! * **Locks** ([`patch_thread`]): `std::sync::{Mutex, RwLock, Condvar, Once, OnceLock, Barrier}`, `std::thread::park`, and
-//!   `std::sync::mpsc` between threads, any number of greenlets of each.
+//!   `std::sync::mpsc` between threads, any number of greenlets of each. Unlocking a `Mutex` that a greenlet of the same thread
+//!   waits for lets that one run first.
 //! * **Child processes** ([`patch_subprocess`]): `waitpid` and variants.
 //!
 //! C libraries, linked into the program or shared, come to the same functions: the linker exports the hooks to them. The
