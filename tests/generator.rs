@@ -410,13 +410,28 @@ fn one_left_in_a_greenlet_that_its_thread_leaves_behind_harms_nobody() {
     .unwrap();
 }
 
+/// Uses up the stack.
+#[expect(unconditional_recursion, reason = "that is the point")]
+fn sink(depth: u64) -> u64 {
+    std::hint::black_box(sink(depth + 1)) + std::hint::black_box(depth)
+}
+
+/// Fails unless the text says this of a generator.
+#[track_caller]
+fn assert_reported(text: &str, parts: &[&str]) {
+    for part in [
+        "a generator, made at tests/generator.rs:",
+        "iora::set_default_stack_size",
+    ] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+    for part in parts {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+}
+
 #[test]
 fn an_overflow_of_its_stack_is_reported() {
-    /// Uses up the stack.
-    #[expect(unconditional_recursion, reason = "that is the point")]
-    fn sink(depth: u64) -> u64 {
-        std::hint::black_box(sink(depth + 1)) + std::hint::black_box(depth)
-    }
     let output = child::in_child("an_overflow_of_its_stack_is_reported", "", || {
         let deep = iora::Builder::new().name("digger").stack_size(1 << 20).spawn(|| {
             Generator::new(|hand: &Yielder<(), u64>, ()| hand.give(sink(0))).for_each(drop);
@@ -424,6 +439,54 @@ fn an_overflow_of_its_stack_is_reported() {
         deep.unwrap().join();
     });
     let text = child::assert_ended(&output, Some(6));
-    assert!(text.contains("greenlet \"digger\""), "{text}");
-    assert!(text.contains("has overflowed its stack"), "{text}");
+    let parts = [
+        ", on top of greenlet \"digger\" (#",
+        ", has overflowed its stack of 262144 bytes",
+    ];
+    assert_reported(&text, &parts);
+}
+
+#[test]
+fn an_overflow_on_a_thread_that_has_no_greenlet_is_reported_too() {
+    let name = "an_overflow_on_a_thread_that_has_no_greenlet_is_reported_too";
+    let output = child::in_child(name, "", || {
+        iora::set_default_stack_size(64 * 1024);
+        let thread = thread::spawn(|| {
+            let mut first = Generator::new(|hand: &Yielder<(), ()>, ()| hand.give(()));
+            assert_eq!(first.next(), Some(()));
+            // On top of another one, and when it has given something.
+            Generator::new(move |outer: &Yielder<(), u64>, ()| {
+                outer.give(0);
+                let inner = Generator::new(|hand: &Yielder<(), u64>, ()| {
+                    hand.give(1);
+                    hand.give(sink(0));
+                });
+                inner.for_each(|value| outer.give(value));
+                drop(first);
+            })
+            .for_each(drop);
+        });
+        thread.join().unwrap();
+    });
+    let text = child::assert_ended(&output, Some(6));
+    assert_reported(&text, &[", has overflowed its stack of 65536 bytes"]);
+    assert!(!text.contains("greenlet #") && !text.contains("greenlet \""), "{text}");
+}
+
+#[test]
+fn an_overflow_on_a_hubs_own_stack_is_reported_after_greenlets_have_run() {
+    let name = "an_overflow_on_a_hubs_own_stack_is_reported_after_greenlets_have_run";
+    let output = child::in_child(name, "", || {
+        iora::spawn(|| ()).join();
+        let mut deep = Generator::new(|hand: &Yielder<(), u64>, ()| {
+            // It parks, others run, and it is the one that goes on.
+            let other = iora::spawn(|| iora::sleep(Duration::from_millis(1)));
+            other.join();
+            hand.give(sink(0));
+        });
+        deep.next();
+    });
+    let text = child::assert_ended(&output, Some(6));
+    assert_reported(&text, &[", has overflowed its stack of 262144 bytes"]);
+    assert!(!text.contains("on top of"), "{text}");
 }

@@ -1,5 +1,8 @@
 //! Raw greenlets: the greenlet library's documented examples, and who may switch where.
 
+#[path = "common/child.rs"]
+mod child;
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -391,4 +394,19 @@ fn a_shield_covers_the_stack_that_entered_it() {
     });
     iora::yield_now();
     assert!(job.kill_timeout(Duration::from_secs(60)));
+}
+
+#[test]
+fn an_overflow_says_where_the_greenlet_was_made() {
+    /// Uses up the stack.
+    #[expect(unconditional_recursion, reason = "that is the point")]
+    fn sink(depth: u64) -> u64 {
+        std::hint::black_box(sink(depth + 1)) + std::hint::black_box(depth)
+    }
+    let output = child::in_child("an_overflow_says_where_the_greenlet_was_made", "", || {
+        Greenlet::new(&Greenlet::main(), sink).switch(0);
+    });
+    let report = child::assert_ended(&output, Some(6));
+    assert!(report.contains("a raw greenlet, made at tests/raw.rs:"), "{report}");
+    assert!(report.contains("has overflowed its stack of 262144 bytes"), "{report}");
 }

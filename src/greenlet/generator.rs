@@ -14,13 +14,11 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use super::nested::Nested;
 use crate::coroutine::{Coroutine, Status, Suspender};
-use crate::hub::spawn;
-use crate::stack;
 
 /// How often a generator that catches its end and goes on is told again before it is leaked.
 const PATIENCE: u32 = 16;
@@ -39,6 +37,8 @@ pub enum Resumed<Y, R> {
 
 /// Where resumer and generator leave values for each other. Both run on one thread, in turn.
 struct Exchange<S, Y, R> {
+    /// What belongs to the generator's stack.
+    nested: Nested,
     /// For the generator.
     sent: RefCell<Option<S>>,
     /// For the resumer.
@@ -75,8 +75,6 @@ struct Exchange<S, Y, R> {
 pub struct Generator<S, Y, R = ()> {
     /// Its stack; `None` once it has returned.
     coroutine: Option<Coroutine>,
-    /// What belongs to its stack.
-    nested: Nested,
     /// It has been resumed at least once.
     begun: bool,
     /// Values on their way.
@@ -107,26 +105,27 @@ impl<S: 'static, Y: 'static, R: 'static> Generator<S, Y, R> {
     /// # Panics
     ///
     /// When there is no memory for its stack, which is as large as a greenlet's.
+    #[track_caller]
     pub fn new(body: impl FnOnce(&Yielder<S, Y>, S) -> R + 'static) -> Generator<S, Y, R> {
-        let stack = match stack::reserve(stack::default_size()).and_then(stack::Reservation::claim) {
-            Ok(stack) => stack,
-            Err(error) => panic!("iora: no stack for a generator: {error}"),
-        };
-        let limit = stack.limit().get();
         let exchange = Rc::new(Exchange {
             sent: RefCell::new(None),
             given: RefCell::new(None),
             returned: RefCell::new(None),
             dropped: Cell::new(false),
             in_unwind: Cell::new(false),
+            nested: Nested::new("a generator", Location::caller()),
         });
+        let stack = match exchange.nested.claim() {
+            Ok(stack) => stack,
+            Err(error) => panic!("iora: no stack for a generator: {error}"),
+        };
         let inside = exchange.clone();
         let body = Box::new(body);
         let coroutine = Coroutine::new(stack, move |suspender| {
             let result = catch_unwind(AssertUnwindSafe(|| {
                 let first = inside.take_sent();
                 let yielder = Yielder {
-                    give: Exchange::giver(inside.clone(), suspender, limit),
+                    give: Exchange::giver(inside.clone(), suspender),
                 };
                 body(&yielder, first)
             }));
@@ -134,7 +133,6 @@ impl<S: 'static, Y: 'static, R: 'static> Generator<S, Y, R> {
         });
         Generator {
             coroutine: Some(coroutine),
-            nested: Nested::new(limit),
             begun: false,
             exchange,
         }
@@ -186,7 +184,7 @@ impl<S, Y, R> Generator<S, Y, R> {
         };
         self.begun = true;
         self.exchange.in_unwind.set(std::thread::panicking());
-        let finished = self.nested.resume(coroutine) == Status::Finished;
+        let finished = self.exchange.nested.resume(coroutine) == Status::Finished;
         if finished {
             self.coroutine = None;
         }
@@ -203,12 +201,12 @@ impl<S: 'static, Y: 'static, R: 'static> Exchange<S, Y, R> {
         self.sent.take().expect("a generator is resumed with a value")
     }
 
-    /// The function behind [`Yielder::give`]; `limit` tells the generator's stack from others.
-    fn giver(exchange: Rc<Self>, suspender: Suspender, limit: usize) -> Box<dyn Fn(Y) -> S> {
+    /// The function behind [`Yielder::give`].
+    fn giver(exchange: Rc<Self>, suspender: Suspender) -> Box<dyn Fn(Y) -> S> {
         Box::new(move |value| {
             // A greenlet of a scope, or a generator inside this one, may have been lent the yielder.
             assert!(
-                spawn::is_on_stack(limit),
+                exchange.nested.is_current(),
                 "iora: a generator gives on its own stack only"
             );
             // The panic count belongs to the thread: the resumer would seem to be unwinding.

@@ -36,8 +36,7 @@ use crate::collections::slab::{Key, Slab};
 use crate::collections::timers::Timers;
 use crate::coroutine::Suspender;
 use crate::stack::Reservation;
-use crate::stack::overflow::Occupant;
-use crate::sys::map;
+use crate::stack::overflow::Runner;
 
 /// Operations that a greenlet may do without waiting before it has to yield.
 pub(super) const BUDGET: u32 = 128;
@@ -304,16 +303,14 @@ impl Hub {
         }
     }
 
-    /// Who occupies the stack whose guard begins at `limit`, which the thread runs on, if a greenlet does. Called by the
-    /// fault handler: it only reads.
-    pub(super) fn occupant(&self, limit: usize) -> Option<Occupant> {
+    /// The greenlet that runs, if one does. Called by the fault handler: it only reads.
+    pub(super) fn runner(&self) -> Option<Runner> {
         self.running.get().filter(|key| *key != self.root)?;
         let foreground = self.foreground.get()?;
         // SAFETY: the greenlet whose foreground this is has not ended, because its end clears it; so its task owns the job.
         let job = unsafe { &*foreground.job };
         let info = job.info();
-        Some(Occupant {
-            guard: limit..limit + map::page_size(),
+        Some(Runner {
             stack_size: info.stack_size,
             id: info.id,
             name: info.name.as_deref().map(|name| NonNull::from(&**name)),

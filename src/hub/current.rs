@@ -17,9 +17,9 @@ use crate::collections::slab::{Key, Slab};
 thread_local! {
     /// The thread's hub, from its first spawn to its end.
     static HUB: Cell<Option<NonNull<Hub>>> = const { Cell::new(None) };
-    /// Where the guard begins of the stack that the thread is on, if it is one of ours: a greenlet's or a generator's. Kept
-    /// here and not in the hub, because a generator may run on a thread that has none.
-    static STACK_LIMIT: Cell<usize> = const { Cell::new(0) };
+    /// Which stack of ours the thread is on: where a greenlet's guard begins, or the word for what is on top of it (see
+    /// `nested`); zero on the thread's own. Not in the hub, because a generator may run on a thread that has none.
+    static STACK_MARK: Cell<usize> = const { Cell::new(0) };
     /// The thread's remote, from its first park or spawn to its end.
     static REMOTE: Cell<Option<&'static Remote>> = const { Cell::new(None) };
     /// Takes leave when the thread ends.
@@ -92,16 +92,16 @@ impl Deref for HubRef {
     }
 }
 
-/// Where the guard begins of the stack of ours that the thread is on; zero on its own.
+/// The word for the stack that the thread is on.
 #[inline]
-pub(super) fn stack_limit() -> usize {
-    STACK_LIMIT.get()
+pub(super) fn stack_mark() -> usize {
+    STACK_MARK.get()
 }
 
-/// The thread goes on to a stack whose guard begins at `limit`; returns the former limit.
+/// The thread goes on to the stack with this word; returns the former one.
 #[inline]
-pub(super) fn replace_stack_limit(limit: usize) -> usize {
-    STACK_LIMIT.replace(limit)
+pub(super) fn replace_stack_mark(mark: usize) -> usize {
+    STACK_MARK.replace(mark)
 }
 
 /// The calling thread's hub, if it has one.

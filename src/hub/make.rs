@@ -8,9 +8,9 @@ use once_cell::sync::OnceCell;
 
 use super::core::Hub;
 use super::current::{self, HubRef};
-use super::report;
+use super::{nested, report};
 use crate::stack::overflow::{self, Occupant};
-use crate::sys::process;
+use crate::sys::{map, process};
 
 /// Makes the calling thread's hub if it has none yet.
 ///
@@ -33,13 +33,26 @@ fn new_hub() -> io::Result<HubRef> {
     Ok(current::set_hub(Hub::new(current::remote())?))
 }
 
-/// Has crashes of greenlets reported with their names: once for the process, and the calling thread's part of it.
-fn report_crashes() -> io::Result<()> {
+/// Has overflows of stacks of ours reported: once for the process, and the calling thread's part of it.
+///
+/// # Errors
+///
+/// When the system refuses a signal handler, or a stack for it.
+pub(super) fn report_overflows() -> io::Result<()> {
     static OVERFLOW: OnceCell<()> = OnceCell::new();
+    // A thread that has a hub has its part.
+    if current::hub().is_some() {
+        return Ok(());
+    }
     OVERFLOW.get_or_try_init(|| {
         overflow::set_describer(occupant);
         overflow::install()
     })?;
+    overflow::ensure_alternate_stack()
+}
+
+/// Has crashes of greenlets reported with their names: once for the process, and the calling thread's part of it.
+fn report_crashes() -> io::Result<()> {
     static HOOK: Once = Once::new();
     // A thread that panics (its destructor spawns) may not change the hook: the next hub will.
     if !std::thread::panicking() {
@@ -53,7 +66,7 @@ fn report_crashes() -> io::Result<()> {
             }));
         });
     }
-    overflow::ensure_alternate_stack()
+    report_overflows()
 }
 
 /// Says in which greenlet the panic that is reported next happened.
@@ -64,8 +77,20 @@ fn name_culprit(who: &str) {
 
 /// Who occupies the stack that the calling thread runs on. Called by the fault handler: it only reads.
 fn occupant() -> Option<Occupant> {
-    let hub = current::hub()?;
-    hub.occupant(current::stack_limit())
+    let mark = current::stack_mark();
+    let runner = current::hub().and_then(|hub| hub.runner());
+    if let Some((guard, nested)) = nested::describe(mark) {
+        return Some(Occupant {
+            guard,
+            runner,
+            nested: Some(nested),
+        });
+    }
+    Some(Occupant {
+        guard: mark..mark + map::page_size(),
+        runner: Some(runner?),
+        nested: None,
+    })
 }
 
 /// Describes the greenlet that runs now, if one does.

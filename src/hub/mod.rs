@@ -22,6 +22,8 @@ pub(crate) mod interrupt;
 #[cfg(not(loom))]
 mod make;
 #[cfg(not(loom))]
+pub(crate) mod nested;
+#[cfg(not(loom))]
 pub(crate) mod park;
 #[cfg(loom)]
 #[path = "park_loom.rs"]

@@ -281,7 +281,7 @@ impl Hub {
     /// Gives up the thread until the task's turn comes; returns the state it was found in. Raises what is pending.
     #[inline(always)]
     fn switch_out(&self, key: Key) -> State {
-        let limit = current::stack_limit();
+        let mark = current::stack_mark();
         if key == self.root {
             self.drive();
         } else {
@@ -289,7 +289,7 @@ impl Hub {
             foreground.suspender.suspend();
             self.foreground.set(Some(foreground));
         }
-        current::replace_stack_limit(limit);
+        current::replace_stack_mark(mark);
         let found = self.found.get();
         if self.interrupted.get() {
             self.raise(key);

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::interrupt::Interrupt;
+use super::nested::NestedStack;
 use super::park::Unparker;
 use super::task::{Info, Job};
 use super::tree::Tree;
 use super::{current, make};
 use crate::collections::timers::TimerKey;
-use crate::stack;
+use crate::stack::{self, Stack};
 
 /// Whether a greenlet calls, not the own stack of a thread.
 pub(crate) fn in_greenlet() -> bool {
@@ -89,6 +90,16 @@ pub(crate) fn take_work_when_idle(work: Arc<dyn Fn() -> bool>) -> io::Result<()>
     Ok(())
 }
 
+/// A stack on top of whoever runs, with the report of its overflow prepared, on a thread without a hub too.
+///
+/// # Errors
+///
+/// When there is no memory for it, or the system refuses a signal handler or a stack for that.
+pub(crate) fn claim_stack(of: &NestedStack) -> io::Result<Stack> {
+    make::report_overflows()?;
+    of.claim()
+}
+
 /// A number that no other greenlet of the process has.
 pub(crate) fn next_id() -> u64 {
     current::next_id()
@@ -97,17 +108,6 @@ pub(crate) fn next_id() -> u64 {
 /// Takes what was raised in the running greenlet before it began.
 pub(crate) fn take_interrupt() -> Option<Interrupt> {
     with_current(|task| task.take_interrupt()).flatten()
-}
-
-/// Whoever runs goes on to a stack whose guard begins at `limit` (a generator's); returns the former limit, to be given
-/// back when it returns from there.
-pub(crate) fn replace_stack_limit(limit: usize) -> usize {
-    current::replace_stack_limit(limit)
-}
-
-/// Whether whoever runs is on the stack whose guard begins at `limit`.
-pub(crate) fn is_on_stack(limit: usize) -> bool {
-    current::stack_limit() == limit
 }
 
 /// Whether the running greenlet has something pending that will be raised at its next park point.

@@ -105,7 +105,7 @@ impl Hub {
             self.abandon(key);
             return None;
         };
-        current::replace_stack_limit(stack.limit().get());
+        current::replace_stack_mark(stack.limit().get());
         let coroutine = Coroutine::new(stack, move |suspender| {
             let foreground = Foreground { suspender, job };
             if let Some(hub) = current::hub() {

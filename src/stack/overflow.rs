@@ -26,7 +26,27 @@ use crate::sys::report::Report;
 pub(crate) struct Occupant {
     /// The guard of the stack.
     pub(crate) guard: Range<usize>,
-    /// The size of the stack.
+    /// The greenlet that runs, if one does.
+    pub(crate) runner: Option<Runner>,
+    /// What is on top of it, or of the thread, if the stack is not its own.
+    pub(crate) nested: Option<Nested>,
+}
+
+/// What has a stack on top of whoever runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nested {
+    /// In a word or two.
+    pub(crate) what: &'static str,
+    /// Where it was made.
+    pub(crate) made_at: &'static Location<'static>,
+    /// The size of its stack.
+    pub(crate) size: usize,
+}
+
+/// A greenlet.
+#[derive(Clone, Debug)]
+pub(crate) struct Runner {
+    /// The size of its own stack.
     pub(crate) stack_size: usize,
     /// The greenlet's number.
     pub(crate) id: u64,
@@ -89,26 +109,32 @@ fn report_overflow(address: usize) {
 
 /// Writes what is to be said. An error of the writer leaves it incomplete.
 fn write_report(report: &mut impl Write, occupant: &Occupant) {
-    let Occupant {
-        stack_size,
-        id,
-        name,
-        spawned_at,
-        ..
-    } = occupant;
-    let _ = match name_of(name) {
-        Some(name) => write!(report, "\ngreenlet \"{name}\" (#{id})"),
-        None => write!(report, "\ngreenlet #{id}"),
+    let Occupant { runner, nested, .. } = occupant;
+    let own = runner.as_ref().map_or(0, |runner| runner.stack_size);
+    let size = nested.map_or(own, |nested| nested.size);
+    let _ = writeln!(report);
+    if let Some(Nested { what, made_at, .. }) = nested {
+        let _ = write!(report, "{what}, made at {}:{}", made_at.file(), made_at.line());
+    }
+    if let Some(Runner {
+        id, name, spawned_at, ..
+    }) = runner
+    {
+        let on_top = if nested.is_some() { ", on top of " } else { "" };
+        let _ = match name_of(name) {
+            Some(name) => write!(report, "{on_top}greenlet \"{name}\" (#{id})"),
+            None => write!(report, "{on_top}greenlet #{id}"),
+        };
+        let _ = write!(report, ", spawned at {}:{}", spawned_at.file(), spawned_at.line());
+    }
+    let _ = writeln!(report, ", has overflowed its stack of {size} bytes");
+    let _ = match nested {
+        Some(_) => writeln!(report, "give every new one more with `iora::set_default_stack_size`"),
+        None => writeln!(
+            report,
+            "give it more with `iora::Builder::stack_size`, or every greenlet with `iora::set_default_stack_size`"
+        ),
     };
-    let (file, line) = (spawned_at.file(), spawned_at.line());
-    let _ = writeln!(
-        report,
-        ", spawned at {file}:{line}, has overflowed its stack of {stack_size} bytes"
-    );
-    let _ = writeln!(
-        report,
-        "give it more with `iora::Builder::stack_size`, or every greenlet with `iora::set_default_stack_size`"
-    );
 }
 
 /// The name as text.
@@ -142,12 +168,16 @@ mod tests {
     /// Describes the coroutine of [`overflow`].
     fn describe() -> Option<Occupant> {
         let guard = RUNNING.get();
-        (guard != 0).then(|| Occupant {
-            guard: guard..guard + 4096,
+        let runner = || Runner {
             stack_size: 65536,
             id: 7,
             name: Some(NonNull::from("greedy")),
             spawned_at: Location::caller(),
+        };
+        (guard != 0).then(|| Occupant {
+            guard: guard..guard + 4096,
+            runner: Some(runner()),
+            nested: None,
         })
     }
 
@@ -260,13 +290,10 @@ mod tests {
 
     #[test]
     fn a_greenlet_without_a_name_is_reported_by_its_number() {
-        let occupant = Occupant {
-            name: None,
-            ..{
-                RUNNING.set(4096);
-                describe().unwrap()
-            }
-        };
+        RUNNING.set(4096);
+        let mut occupant = describe().unwrap();
+        RUNNING.set(0);
+        occupant.runner.as_mut().unwrap().name = None;
         let mut text = String::new();
         write_report(&mut text, &occupant);
         assert!(text.contains("greenlet #7, spawned at "), "{text}");

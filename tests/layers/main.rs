@@ -57,6 +57,7 @@ const UNSAFE: &[&str] = &[
     "greenlet/shared.rs",
     "hub/core.rs",
     "hub/current.rs",
+    "hub/nested.rs",
     "hub/turn.rs",
     "monkey/children.rs",
     "monkey/connect.rs",

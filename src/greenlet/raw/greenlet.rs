@@ -57,6 +57,7 @@ impl<V: 'static> Greenlet<V> {
     }
 
     /// A greenlet that will call `run` with the first value that is switched to it; `parent` gets what comes of it.
+    #[track_caller]
     pub fn new(parent: &Greenlet<V>, run: impl FnOnce(V) -> V + 'static) -> Greenlet<V> {
         let family = parent.0.family.clone();
         Greenlet(Member::new(

@@ -13,13 +13,12 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use crate::coroutine::{Coroutine, Status, Suspender};
 use crate::greenlet::nested::Nested;
 use crate::hub::interrupt::discard;
-use crate::stack;
 
 /// Unwinds a greenlet whose last handle was dropped.
 struct Dropped;
@@ -100,6 +99,7 @@ impl<V: 'static> Member<V> {
     }
 
     /// One more of a family.
+    #[track_caller]
     pub(super) fn new(family: Rc<Family<V>>, parent: Option<Rc<Member<V>>>, body: Body<V>) -> Rc<Member<V>> {
         Rc::new(Member {
             family,
@@ -107,7 +107,7 @@ impl<V: 'static> Member<V> {
             body: RefCell::new(body),
             slot: Rc::new(Slot {
                 suspender: Cell::new(None),
-                nested: Nested::default(),
+                nested: Nested::new("a raw greenlet", Location::caller()),
                 exit: RefCell::new(None),
                 dropped: Cell::new(false),
             }),
@@ -271,14 +271,13 @@ impl<V: 'static> Member<V> {
 
     /// Gives it a stack.
     fn begin(&self, run: Box<dyn FnOnce(V) -> V>) -> Coroutine {
-        let stack = match stack::reserve(stack::default_size()).and_then(stack::Reservation::claim) {
+        let stack = match self.slot.nested.claim() {
             Ok(stack) => stack,
             Err(error) => {
                 self.body.replace(Body::Dead);
                 panic!("iora: no stack for a raw greenlet: {error}");
             }
         };
-        self.slot.nested.set_limit(stack.limit().get());
         let (family, slot) = (self.family.clone(), self.slot.clone());
         Coroutine::new(stack, move |suspender| {
             slot.suspender.set(Some(suspender));
