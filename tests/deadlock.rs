@@ -32,6 +32,7 @@ const CASES: &[(&str, fn())] = cases![
     a_scope_unwinds_its_greenlets_first,
     threads_of_the_pool_that_are_idle_do_not_count,
     a_sleep_for_ever_is_one,
+    one_that_blocks_its_thread_while_it_unwinds_is_told,
 ];
 
 fn main() -> ExitCode {
@@ -197,4 +198,59 @@ fn a_sleep_for_ever_is_one() {
     drop(iora::spawn(|| iora::sleep(Duration::MAX)));
     let message = deadlock(|| iora::sleep(Duration::MAX));
     assert!(message.contains("would block forever: sleep"), "{message}");
+}
+
+/// Waits for the lock as it is dropped, and says what that ended in.
+struct Locks {
+    mutex: Arc<Mutex<()>>,
+    told: mpsc::Sender<String>,
+}
+
+impl Drop for Locks {
+    fn drop(&mut self) {
+        assert!(thread::panicking());
+        self.told.send(deadlock(|| drop(self.mutex.lock()))).unwrap();
+    }
+}
+
+fn one_that_blocks_its_thread_while_it_unwinds_is_told() {
+    let mutex = Arc::new(Mutex::new(()));
+    let (locked, is_locked) = mpsc::channel();
+    let (over, is_over) = mpsc::channel();
+    let other = thread::spawn({
+        let mutex = mutex.clone();
+        move || {
+            let holder = iora::spawn(move || {
+                let _guard = mutex.lock();
+                locked.send(()).unwrap();
+                Event::new().wait();
+            });
+            let message = deadlock(|| holder.join());
+            // The lock is released only when the one that waited for it has been told too.
+            is_over.recv().unwrap();
+            holder.kill();
+            message
+        }
+    });
+    is_locked.recv().unwrap();
+    let (told, was_told) = mpsc::channel();
+    let bystander = iora::spawn(|| Event::new().wait());
+    let victim = iora::spawn({
+        let mutex = mutex.clone();
+        move || {
+            let _locks = Locks { mutex, told };
+            Event::new().wait();
+        }
+    });
+    iora::yield_now();
+    victim.kill();
+    assert_eq!(victim.ending(), Some(Ending::Killed));
+    let message = was_told.try_recv().expect("dropped");
+    assert!(message.contains("would block forever: lock"), "{message}");
+    over.send(()).unwrap();
+    assert!(other.join().unwrap().contains("would block forever: join"));
+    // It left the line, and its hub goes on.
+    drop(mutex.lock());
+    bystander.kill();
+    assert_eq!(iora::spawn(|| 3).get().unwrap(), 3);
 }

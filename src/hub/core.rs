@@ -107,6 +107,8 @@ pub(crate) struct Hub {
     pub(super) poller: RefCell<Poller>,
     /// Who has the thread; `None` while the loop itself runs.
     pub(super) running: Cell<Option<Key>>,
+    /// Who blocks the whole thread, because it must not switch: it is told in place of the thread's own stack.
+    pub(super) blocked: Cell<Option<Key>>,
     /// What goes with the greenlet that runs; left over from the last one while none does.
     pub(super) foreground: Cell<Option<ForegroundRef>>,
     /// Whoever gives up the thread yields: its turn comes again, without a wake-up.
@@ -145,6 +147,7 @@ impl Hub {
             source_waiters: Cell::new(0),
             poller: RefCell::new(poller),
             running: Cell::new(Some(root)),
+            blocked: Cell::new(None),
             foreground: Cell::new(None),
             yielding: Cell::new(false),
             found: Cell::new(State::Parked),

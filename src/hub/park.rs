@@ -321,20 +321,26 @@ impl Hub {
             return WakeReason::Unparked;
         }
         self.running.set(None);
+        self.blocked.set(Some(key));
         // Whoever is ready stays so, out of sight: the hub does not sleep while somebody is ready.
         let mut ready = VecDeque::new();
         let reason = loop {
             ready.append(&mut self.ready.borrow_mut());
             match self.with_task(key, |task| task.state) {
                 Some(State::Parked) => self.wait_for_something(),
-                Some(State::Woken(Reason::TimedOut)) => break WakeReason::TimedOut,
-                _ => break WakeReason::Unparked,
+                Some(State::Woken(reason)) => break reason,
+                _ => break Reason::Unparked,
             }
         };
         ready.retain(|other| *other != key);
         self.ready.replace(ready);
         self.with_task(key, |task| task.state = State::Awake);
+        self.blocked.set(None);
         self.running.set(Some(key));
-        reason
+        match reason {
+            Reason::Unparked => WakeReason::Unparked,
+            Reason::TimedOut => WakeReason::TimedOut,
+            Reason::Deadlock => self.report_deadlock(what),
+        }
     }
 }

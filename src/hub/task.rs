@@ -66,7 +66,7 @@ pub(super) enum Reason {
     Unparked,
     /// Its deadline passed.
     TimedOut,
-    /// Nobody can wake it any more (only the thread's own stack is told).
+    /// Nobody can wake it any more. Only the thread's own stack is told, or whoever blocks the thread.
     Deadlock,
 }
 

@@ -258,7 +258,9 @@ impl Hub {
                 Message::Interrupt(key, interrupt) => self.interrupt(key, interrupt),
                 Message::Run(run) => run(),
                 Message::EndSource(key, closed) => self.end_source(key, closed),
-                Message::Deadlock if self.work.borrow().is_none() => self.wake(self.root, Reason::Deadlock),
+                Message::Deadlock if self.work.borrow().is_none() || self.blocked.get().is_some() => {
+                    self.wake(self.blocked.get().unwrap_or(self.root), Reason::Deadlock);
+                }
                 // The own stack of a group's hub waits for work, not for a greenlet: whoever joins is told.
                 Message::Deadlock => deadlock::print(&self.describe()),
             }
