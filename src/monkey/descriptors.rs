@@ -26,7 +26,8 @@ pub(super) unsafe extern "C" fn close(fd: c_int) -> c_int {
 /// close_range(2)
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
-    if is_tracked() && flags & libc::CLOSE_RANGE_CLOEXEC as c_int == 0 {
+    // With any other flag it closes nothing.
+    if is_tracked() && flags & !(libc::CLOSE_RANGE_UNSHARE as c_int) == 0 {
         table::closing_range(first, last);
     }
     answer_int(system!(SYS_close_range, first, last, flags))
@@ -67,7 +68,7 @@ pub(super) unsafe extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
     let is_open = || system!(SYS_fcntl, old, libc::F_GETFD) >= 0;
-    if is_tracked() && old != new && is_open() {
+    if is_tracked() && old != new && flags & !libc::O_CLOEXEC == 0 && is_open() {
         table::closing(new);
     }
     answer_int(duplicated(old, system!(SYS_dup3, old, new, flags)))

@@ -8,7 +8,7 @@
 //!
 //! * **Sockets, pipes, terminals, events** ([`patch_socket`]): `recv send read write connect accept` and all variants,
 //!   `sendfile`, `splice`, waiting for file locks. What blocks keeps blocking semantics: a `send` sends everything,
-//!   `SO_RCVTIMEO` and `SO_SNDTIMEO` hold. A descriptor that you made non-blocking stays as it is. Closing one wakes
+//!   `MSG_WAITALL` waits for everything, `SO_RCVTIMEO` and `SO_SNDTIMEO` hold. A descriptor that you made non-blocking stays as it is. Closing one wakes
 //!   who waits for it with `EBADF`.
 //! * **Sleeping** ([`patch_time`]).
 //! * **Names** ([`patch_dns`]): `getaddrinfo`, `gethostbyname` and variants, by [`dns`](crate::dns); `getnameinfo` on the
@@ -69,6 +69,7 @@ mod futex;
 mod hosts;
 mod names;
 mod original;
+mod parts;
 mod patch;
 mod receive;
 mod report;

@@ -9,6 +9,7 @@ use std::ffi::{c_int, c_uint, c_void};
 use libc::{iovec, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec};
 
 use super::frame::{SOCKET, answer, answer_int, error, is_on, system};
+use super::parts;
 use super::table::{self, Kind};
 use super::wait::{self, Direction, Next, Wait};
 use crate::hub::hooks;
@@ -65,7 +66,7 @@ pub(super) unsafe extern "C" fn recvfrom(
 #[inline(always)]
 fn receive(fd: c_int, length: usize, flags: c_int, what: &'static str, call: impl Fn(c_int, usize) -> isize) -> isize {
     if flags & libc::MSG_WAITALL != 0 {
-        return receive_all(fd, length, flags, what, call);
+        return receive_all(fd, length, flags, what, call, || false);
     }
     let mut result = if wait::is_in_vain(fd, Direction::Read) {
         error(libc::EAGAIN)
@@ -93,27 +94,33 @@ fn note_short(fd: c_int, direction: Direction) {
     }
 }
 
-/// As [`receive`], with `MSG_WAITALL`: a stream fills the buffer.
+/// As [`receive`], with `MSG_WAITALL`: a stream fills the buffer, unless what follows is of another kind (`is_last`).
 fn receive_all(
     fd: c_int,
     length: usize,
     flags: c_int,
     what: &'static str,
     call: impl Fn(c_int, usize) -> isize,
+    is_last: impl Fn() -> bool,
 ) -> isize {
     let is_stream = table::slot(fd).is_some_and(|slot| slot.kind(fd) == Kind::StreamSocket);
     let peeks = flags & libc::MSG_PEEK != 0;
     let mut wait = Wait::new(fd, Direction::Read, what);
     let mut had = 0;
     loop {
-        let result = call(flags | libc::MSG_DONTWAIT, if peeks { 0 } else { had });
+        let before = if peeks { 0 } else { had };
+        let result = call(flags | libc::MSG_DONTWAIT, before);
         match result {
             0 => return had as isize,
             1.. if !is_stream => return result,
             1.. => {
-                had = if peeks { result as usize } else { had + result as usize };
-                if had == length {
+                had = before + result as usize;
+                // What is only looked at is there again the next time, so the end of the stream does not show.
+                if had == length || is_last() || (peeks && wait::has_events(fd, libc::POLLRDHUP)) {
                     return had as isize;
+                }
+                if !peeks {
+                    continue;
                 }
             }
             _ if result != error(libc::EAGAIN) => return if had > 0 { had as isize } else { result },
@@ -122,10 +129,9 @@ fn receive_all(
         match wait.wait() {
             Next::Retry => {}
             Next::Block => {
-                let rest = call(flags, if peeks { 0 } else { had });
-                let before = if peeks { 0 } else { had };
-                return if rest < 0 && before > 0 {
-                    before as isize
+                let rest = call(flags, before);
+                return if rest < 0 && had > 0 {
+                    had as isize
                 } else {
                     before as isize + rest
                 };
@@ -139,13 +145,37 @@ fn receive_all(
 /// recvmsg(2)
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
-    if !is_on(SOCKET) || flags & (NEVER_WAITS | libc::MSG_WAITALL) != 0 {
+    if !is_on(SOCKET) || flags & NEVER_WAITS != 0 || message.is_null() {
         return answer(system!(SYS_recvmsg, fd, message, flags));
     }
-    answer(wait::attempt(fd, Direction::Read, "recvmsg", |now| {
-        let flags = if now { flags | libc::MSG_DONTWAIT } else { flags };
-        system!(SYS_recvmsg, fd, message, flags)
-    }))
+    if flags & libc::MSG_WAITALL == 0 {
+        return answer(wait::attempt(fd, Direction::Read, "recvmsg", |now| {
+            let flags = if now { flags | libc::MSG_DONTWAIT } else { flags };
+            system!(SYS_recvmsg, fd, message, flags)
+        }));
+    }
+    // SAFETY: not null; the caller vouches for it, as for the libc function.
+    let whole = unsafe { *message };
+    let parts = parts::given(whole.msg_iov, whole.msg_iovlen);
+    let call = |flags: c_int, had: usize| {
+        let mut rest = parts::rest(parts, had);
+        let mut now = whole;
+        now.msg_iov = rest.as_mut_ptr();
+        now.msg_iovlen = rest.len() as _;
+        let result = system!(SYS_recvmsg, fd, &raw mut now, flags);
+        if result >= 0 {
+            now.msg_iov = whole.msg_iov;
+            now.msg_iovlen = whole.msg_iovlen;
+            // SAFETY: not null, and the caller's to be written to.
+            unsafe { *message = now };
+        }
+        result
+    };
+    // Nothing is received after what came along with data.
+    // SAFETY: not null, as above.
+    let has_control = || unsafe { (*message).msg_controllen } > 0 && whole.msg_controllen > 0;
+    let length = parts::length(parts);
+    answer(receive_all(fd, length, flags, "recvmsg", call, has_control))
 }
 
 /// recvmmsg(2)
@@ -192,7 +222,7 @@ pub(super) unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: siz
     };
     answer(match slot.kind(fd) {
         Kind::File => system!(SYS_read, fd, buffer, length),
-        Kind::Other => {
+        Kind::Pipe | Kind::Terminal | Kind::Other => {
             let part = iovec {
                 iov_base: buffer,
                 iov_len: length,
@@ -214,7 +244,7 @@ pub(super) unsafe extern "C" fn readv(fd: c_int, parts: *const iovec, count: c_i
     let kind = table::slot(fd).map_or(Kind::File, |slot| slot.kind(fd));
     answer(match kind {
         Kind::File => system!(SYS_readv, fd, parts, count),
-        Kind::Other | Kind::StreamSocket | Kind::OtherSocket => read_other(fd, "readv", parts, count),
+        _ => read_other(fd, "readv", parts, count),
     })
 }
 

@@ -23,7 +23,14 @@ use crate::hub::hooks;
 const SIGNALS: usize = 8;
 
 /// What epoll and poll call the same.
-const EVENTS: c_int = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLPRI | libc::EPOLLRDHUP;
+const EVENTS: c_int = libc::EPOLLIN
+    | libc::EPOLLOUT
+    | libc::EPOLLPRI
+    | libc::EPOLLRDHUP
+    | libc::EPOLLRDNORM
+    | libc::EPOLLRDBAND
+    | libc::EPOLLWRNORM
+    | libc::EPOLLWRBAND;
 
 /// A limit in milliseconds; negative is none.
 fn milliseconds(limit: c_int) -> Option<Duration> {

@@ -9,12 +9,15 @@ use std::ffi::{c_int, c_uint, c_void};
 use libc::{iovec, mmsghdr, msghdr, off_t, size_t, sockaddr, socklen_t, ssize_t};
 
 use super::frame::{SOCKET, answer, answer_int, error, is_on, system};
+use super::parts;
 use super::table::{self, Kind, NONBLOCKING};
 use super::wait::{self, Direction, Next, Wait};
 use crate::hub::hooks;
 
 /// What a pipe takes at once when it can be written to.
 const PIPE_BUFFER: usize = 4096;
+/// What a terminal takes at once when it can be written to, also if each byte becomes as many as a tabulator's.
+const TERMINAL_BUFFER: usize = 32;
 
 /// send(2)
 #[unsafe(no_mangle)]
@@ -23,7 +26,7 @@ pub(super) unsafe extern "C" fn send(fd: c_int, buffer: *const c_void, length: s
         return answer(system!(SYS_sendto, fd, buffer, length, flags, 0, 0));
     }
     answer(transmit(fd, length, "send", |now, had| {
-        let flags = if now { flags | libc::MSG_DONTWAIT } else { flags };
+        let flags = flags_of(flags, now, had);
         system!(SYS_sendto, fd, buffer as usize + had, length - had, flags, 0, 0)
     }))
 }
@@ -42,7 +45,7 @@ pub(super) unsafe extern "C" fn sendto(
         return answer(system!(SYS_sendto, fd, buffer, length, flags, address, address_length));
     }
     answer(transmit(fd, length, "sendto", |now, had| {
-        let flags = if now { flags | libc::MSG_DONTWAIT } else { flags };
+        let flags = flags_of(flags, now, had);
         system!(
             SYS_sendto,
             fd,
@@ -53,6 +56,13 @@ pub(super) unsafe extern "C" fn sendto(
             address_length
         )
     }))
+}
+
+/// Flags for what is left after `had` bytes. Once something is sent, the end of the other side is told by the next call, and
+/// so is its signal.
+#[inline]
+fn flags_of(flags: c_int, now: bool, had: usize) -> c_int {
+    flags | if now { libc::MSG_DONTWAIT } else { 0 } | if had > 0 { libc::MSG_NOSIGNAL } else { 0 }
 }
 
 /// Sends `length` bytes; `call` is told whether it must not wait, and how much is sent already.
@@ -110,14 +120,14 @@ pub(super) unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags
     }
     // SAFETY: not null; the caller vouches for it, as for the libc function.
     let whole = unsafe { *message };
-    let parts = parts_of(whole.msg_iov, whole.msg_iovlen);
-    let length = parts.iter().map(|part| part.iov_len).sum();
+    let parts = parts::given(whole.msg_iov, whole.msg_iovlen);
+    let length = parts::length(parts);
     answer(transmit(fd, length, "sendmsg", |now, had| {
-        let flags = if now { flags | libc::MSG_DONTWAIT } else { flags };
+        let flags = flags_of(flags, now, had);
         if had == 0 {
             return system!(SYS_sendmsg, fd, message, flags);
         }
-        let mut rest = rest_of(parts, had);
+        let mut rest = parts::rest(parts, had);
         let mut message = whole;
         message.msg_iov = rest.as_mut_ptr();
         message.msg_iovlen = rest.len() as _;
@@ -126,31 +136,6 @@ pub(super) unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags
         message.msg_controllen = 0;
         system!(SYS_sendmsg, fd, &raw const message, flags)
     }))
-}
-
-/// The parts of a message.
-fn parts_of<'a>(parts: *const iovec, count: usize) -> &'a [iovec] {
-    if parts.is_null() || count == 0 {
-        return &[];
-    }
-    // SAFETY: the caller of the hook vouches for the array and its length; it is used only during the call.
-    unsafe { std::slice::from_raw_parts(parts, count) }
-}
-
-/// What is left of the parts after their first `had` bytes.
-fn rest_of(parts: &[iovec], mut had: usize) -> Vec<iovec> {
-    let mut rest = Vec::with_capacity(parts.len());
-    for part in parts {
-        let skipped = had.min(part.iov_len);
-        had -= skipped;
-        if skipped < part.iov_len {
-            rest.push(iovec {
-                iov_base: part.iov_base.wrapping_byte_add(skipped),
-                iov_len: part.iov_len - skipped,
-            });
-        }
-    }
-    rest
 }
 
 /// sendmmsg(2)
@@ -185,18 +170,23 @@ pub(super) unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, length: 
     let kind = table::slot(fd).map_or(Kind::File, |slot| slot.kind(fd));
     answer(match kind {
         Kind::File => system!(SYS_write, fd, buffer, length),
-        // As a write, it raises SIGPIPE.
-        Kind::StreamSocket | Kind::OtherSocket => transmit(fd, length, "write", |now, had| {
-            let flags = if now { libc::MSG_DONTWAIT } else { 0 };
-            system!(SYS_sendto, fd, buffer as usize + had, length - had, flags, 0, 0)
-        }),
-        Kind::Other => transmit(fd, length, "write", |now, had| {
-            let part = iovec {
-                iov_base: buffer.cast_mut().wrapping_byte_add(had),
-                iov_len: length - had,
-            };
-            write_other(fd, now, &[part])
-        }),
+        _ => write_all(fd, kind, buffer, length, "write"),
+    })
+}
+
+/// Writes to what is no file. To a socket too: so it raises SIGPIPE.
+#[inline]
+fn write_all(fd: c_int, kind: Kind, buffer: *const c_void, length: usize, what: &'static str) -> isize {
+    transmit(fd, length, what, |now, had| {
+        if kind.is_socket() {
+            let flags = flags_of(0, now, had);
+            return system!(SYS_sendto, fd, buffer as usize + had, length - had, flags, 0, 0);
+        }
+        let part = iovec {
+            iov_base: buffer.cast_mut().wrapping_byte_add(had),
+            iov_len: length - had,
+        };
+        write_other(fd, kind, now, &[part])
     })
 }
 
@@ -210,26 +200,28 @@ pub(super) unsafe extern "C" fn writev(fd: c_int, parts: *const iovec, count: c_
     if kind == Kind::File {
         return answer(system!(SYS_writev, fd, parts, count));
     }
-    let parts = parts_of(parts, count as usize);
-    let length = parts.iter().map(|part| part.iov_len).sum();
+    let parts = parts::given(parts, count as usize);
+    let length = parts::length(parts);
     answer(transmit(fd, length, "writev", |now, had| {
-        let rest = rest_of(parts, had);
-        if kind == Kind::Other {
-            return write_other(fd, now, &rest);
+        let shorter = if had > 0 { parts::rest(parts, had) } else { Vec::new() };
+        let rest = if had > 0 { &shorter } else { parts };
+        if !kind.is_socket() {
+            return write_other(fd, kind, now, rest);
         }
         // SAFETY: a message is pointers and integers, for which zero is a value.
         let mut message: msghdr = unsafe { std::mem::zeroed() };
         message.msg_iov = rest.as_ptr().cast_mut();
         message.msg_iovlen = rest.len() as _;
-        let flags = if now { libc::MSG_DONTWAIT } else { 0 };
+        let flags = flags_of(0, now, had);
         system!(SYS_sendmsg, fd, &raw const message, flags)
     }))
 }
 
 /// Writes to what is no socket. What does not know `RWF_NOWAIT` is polled first, and given what then surely finds room.
-fn write_other(fd: c_int, now: bool, parts: &[iovec]) -> isize {
+fn write_other(fd: c_int, kind: Kind, now: bool, parts: &[iovec]) -> isize {
+    let all = || system!(SYS_writev, fd, parts.as_ptr(), parts.len());
     if !now {
-        return system!(SYS_writev, fd, parts.as_ptr(), parts.len());
+        return all();
     }
     // The offset -1 stands for the descriptor's own.
     let result = system!(
@@ -245,29 +237,37 @@ fn write_other(fd: c_int, now: bool, parts: &[iovec]) -> isize {
         return result;
     }
     if table::slot(fd).is_some_and(|slot| slot.options(fd) & NONBLOCKING != 0) {
-        return system!(SYS_writev, fd, parts.as_ptr(), parts.len());
+        return all();
     }
     if !wait::has_events(fd, libc::POLLOUT) {
         return error(libc::EAGAIN);
     }
-    let first = parts.first().map_or(0, |part| part.iov_len);
+    let surely = match kind {
+        Kind::Pipe => PIPE_BUFFER,
+        Kind::Terminal => TERMINAL_BUFFER,
+        _ => return all(),
+    };
     match parts {
-        [part, ..] if first > PIPE_BUFFER => system!(SYS_write, fd, part.iov_base, PIPE_BUFFER),
-        [part, _, ..] => system!(SYS_write, fd, part.iov_base, first),
-        _ => system!(SYS_writev, fd, parts.as_ptr(), parts.len()),
+        [part] if part.iov_len <= surely => all(),
+        [part, ..] => system!(SYS_write, fd, part.iov_base, part.iov_len.min(surely)),
+        [] => 0,
     }
 }
 
 /// Bytes that `sendfile` copies at a time.
 const COPIED: usize = 64 * 1024;
 
-/// sendfile(2), to a socket by way of a buffer: the call itself cannot be told not to wait.
+/// sendfile(2), to a socket or pipe by way of a buffer: the call itself cannot be told not to wait.
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn sendfile(out: c_int, from: c_int, offset: *mut off_t, count: size_t) -> ssize_t {
-    let is_socket = || matches!(table::slot(out).map(|slot| slot.kind(out)), Some(Kind::StreamSocket));
-    let blocking = || table::slot(out).is_some_and(|slot| slot.options(out) & NONBLOCKING == 0);
-    if !is_on(SOCKET) || !is_socket() || !blocking() || !hooks::may_park() {
-        return answer(system!(SYS_sendfile, out, from, offset, count));
+    let real = || answer(system!(SYS_sendfile, out, from, offset, count));
+    if !is_on(SOCKET) || !hooks::may_park() {
+        return real();
+    }
+    let Some(slot) = table::slot(out) else { return real() };
+    let kind = slot.kind(out);
+    if !matches!(kind, Kind::StreamSocket | Kind::Pipe) || slot.options(out) & NONBLOCKING != 0 {
+        return real();
     }
     // SAFETY: null, or an offset that the caller vouches for.
     let given = unsafe { offset.as_ref() }.copied();
@@ -276,7 +276,7 @@ pub(super) unsafe extern "C" fn sendfile(out: c_int, from: c_int, offset: *mut o
         None => system!(SYS_lseek, from, 0, libc::SEEK_CUR),
     };
     if at < 0 {
-        return answer(system!(SYS_sendfile, out, from, offset, count));
+        return real();
     }
     let mut buffer = vec![0_u8; count.min(COPIED)];
     let mut total = 0;
@@ -288,18 +288,7 @@ pub(super) unsafe extern "C" fn sendfile(out: c_int, from: c_int, offset: *mut o
             failed = got;
             break;
         }
-        let sent = transmit(out, got as usize, "sendfile", |now, had| {
-            let flags = if now { libc::MSG_DONTWAIT } else { 0 };
-            system!(
-                SYS_sendto,
-                out,
-                buffer.as_ptr() as usize + had,
-                got as usize - had,
-                flags,
-                0,
-                0
-            )
-        });
+        let sent = write_all(out, kind, buffer.as_ptr().cast(), got as usize, "sendfile");
         if sent < 0 {
             failed = sent;
             break;
@@ -339,7 +328,14 @@ pub(super) unsafe extern "C" fn splice(
     if !is_on(SOCKET) || flags & libc::SPLICE_F_NONBLOCK != 0 {
         return answer(system!(SYS_splice, from, from_offset, out, out_offset, length, flags));
     }
-    let waits = |fd: c_int| table::slot(fd).is_some_and(|slot| slot.kind(fd) != Kind::File);
+    let kind = |fd: c_int| table::slot(fd).map_or(Kind::File, |slot| slot.kind(fd));
+    let waits = |fd: c_int| kind(fd) != Kind::File;
+    // A socket that it goes to does not know the flag: it gets what surely finds room.
+    let at_once = if kind(out) == Kind::StreamSocket && hooks::may_park() {
+        length.min(PIPE_BUFFER)
+    } else {
+        length
+    };
     answer(loop {
         for (fd, direction, events) in [
             (from, Direction::Read, libc::POLLIN),
@@ -357,7 +353,7 @@ pub(super) unsafe extern "C" fn splice(
             }
         }
         let now = flags | libc::SPLICE_F_NONBLOCK;
-        let result = system!(SYS_splice, from, from_offset, out, out_offset, length, now);
+        let result = system!(SYS_splice, from, from_offset, out, out_offset, at_once, now);
         if result != error(libc::EAGAIN) {
             break result;
         }

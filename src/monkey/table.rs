@@ -32,8 +32,30 @@ pub(super) enum Kind {
     StreamSocket,
     /// Any other socket.
     OtherSocket,
-    /// Whatever else can be polled: pipes, terminals, events, timers.
+    /// A pipe, with or without a name.
+    Pipe,
+    /// A terminal, or either end of one that a program plays.
+    Terminal,
+    /// Whatever else can be polled: events, timers, devices. What is written to some is a message, not to be split.
     Other,
+}
+
+impl Kind {
+    /// All of them, in their order.
+    const ALL: [Kind; 6] = [
+        Kind::File,
+        Kind::StreamSocket,
+        Kind::OtherSocket,
+        Kind::Pipe,
+        Kind::Terminal,
+        Kind::Other,
+    ];
+
+    /// Whether it is a socket.
+    #[inline]
+    pub(super) fn is_socket(self) -> bool {
+        matches!(self, Kind::StreamSocket | Kind::OtherSocket)
+    }
 }
 
 /// Not known yet.
@@ -111,12 +133,10 @@ impl Slot {
     /// Of what kind the descriptor is.
     #[inline]
     pub(super) fn kind(&self, fd: RawFd) -> Kind {
-        match self.kind.load(Ordering::Relaxed) {
-            1 => Kind::File,
-            2 => Kind::StreamSocket,
-            3 => Kind::OtherSocket,
-            4 => Kind::Other,
-            _ => self.ask_kind(fd),
+        let known = usize::from(self.kind.load(Ordering::Relaxed));
+        match Kind::ALL.get(known.wrapping_sub(1)) {
+            Some(kind) => *kind,
+            None => self.ask_kind(fd),
         }
     }
 
@@ -134,6 +154,8 @@ impl Slot {
                 _ => Kind::OtherSocket,
             },
             libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK => Kind::File,
+            libc::S_IFIFO => Kind::Pipe,
+            libc::S_IFCHR if is_terminal(fd) => Kind::Terminal,
             _ => Kind::Other,
         };
         self.kind.store(kind as u8 + 1, Ordering::Relaxed);
@@ -151,8 +173,7 @@ impl Slot {
         if flags >= 0 && flags & libc::O_NONBLOCK as isize != 0 {
             options |= NONBLOCKING;
         }
-        let is_socket = matches!(self.kind(fd), Kind::StreamSocket | Kind::OtherSocket);
-        if is_socket
+        if self.kind(fd).is_socket()
             && [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO]
                 .iter()
                 .any(|which| limit_of(fd, *which).is_some())
@@ -241,6 +262,13 @@ pub(super) fn duplicated(old: RawFd, new: RawFd) {
             slot.shared.store(true, Ordering::Relaxed);
         }
     }
+}
+
+/// Whether a device is a terminal.
+fn is_terminal(fd: RawFd) -> bool {
+    // SAFETY: settings are plain integers, for which zero is a value.
+    let mut settings: libc::termios2 = unsafe { std::mem::zeroed() };
+    system!(SYS_ioctl, fd, libc::TCGETS2, &raw mut settings) >= 0
 }
 
 /// An option of a socket that is an integer.

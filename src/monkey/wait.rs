@@ -10,7 +10,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use super::frame::{error, system};
-use super::table::{self, NONBLOCKING, Slot, TIMED};
+use super::table::{self, Kind, NONBLOCKING, Slot, TIMED};
 use crate::hub::hooks;
 use crate::hub::park::{self, WakeReason};
 pub(super) use crate::hub::source::Direction;
@@ -95,6 +95,13 @@ impl Wait {
                 *self.begun.insert(deadline)
             }
         };
+        if self.direction == Direction::Write
+            && slot.kind(self.fd) == Kind::OtherSocket
+            && has_events(self.fd, libc::POLLOUT)
+        {
+            // A Unix datagram's receiver is full, which its sender's events know nothing of.
+            return self.look_again_later(deadline);
+        }
         match self.registration(slot) {
             Ok(registration) => self.wait_for(registration, deadline),
             Err(libc::EPERM) => Next::Block,
@@ -143,7 +150,7 @@ impl Wait {
         }
     }
 
-    /// For what the hub cannot watch: one that is registered with its epoll set by somebody else.
+    /// For what gives no event: one that is registered with the hub's epoll set by somebody else, for one.
     #[cold]
     fn look_again_later(&mut self, deadline: Option<Instant>) -> Next {
         if deadline.is_some_and(|at| Instant::now() >= at) {

@@ -68,6 +68,7 @@ const UNSAFE: &[&str] = &[
     "monkey/hosts.rs",
     "monkey/names.rs",
     "monkey/original.rs",
+    "monkey/parts.rs",
     "monkey/receive.rs",
     "monkey/report.rs",
     "monkey/select.rs",
