@@ -93,6 +93,7 @@ program_lacks() {
         has_library "$feature" || echo "$feature ${PROGRAM_LIBRARIES[$feature]} with its headers is"
     done
     command -v redis-server >/dev/null || echo "redis redis-server is"
+    command -v /usr/sbin/mariadbd >/dev/null || echo "mysql mariadbd is"
     compgen -G "$POSTGRESQL" >/dev/null || printf '%s PostgreSQL is\n' postgres libpq
 }
 

@@ -12,7 +12,7 @@ LIMIT=${IORA_CI_LEG_LIMIT:-1200}
 
 # Debian's package for each program that some leg wants.
 PROGRAMS=(cc:gcc g++:g++ jq:jq shellcheck:shellcheck dig:dnsutils curl:curl wrk:wrk dnsperf:dnsperf
-    pkg-config:pkg-config redis-server:redis-server)
+    pkg-config:pkg-config redis-server:redis-server /usr/sbin/mariadbd:mariadb-server-core)
 # And for each C library.
 declare -A LIBRARY_PACKAGES=([curl]=libcurl4-openssl-dev [libpq]=libpq-dev [openssl]=libssl-dev)
 

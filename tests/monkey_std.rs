@@ -530,6 +530,45 @@ fn channels_from_other_threads() {
 }
 
 #[test]
+fn joining_a_thread_parks() {
+    patched();
+    let (sender, receiver) = mpsc::channel();
+    let joiner = iora::spawn(move || thread::spawn(move || receiver.recv().unwrap()).join().unwrap());
+    // The thread cannot end before this greenlet, of the same thread as the joiner, goes on.
+    let teller = iora::spawn(move || {
+        thread::sleep(Duration::from_millis(5));
+        sender.send(7).unwrap();
+    });
+    teller.join();
+    assert_eq!(joiner.get().unwrap(), 7);
+}
+
+#[test]
+fn a_kill_leaves_a_join_waiting() {
+    patched();
+    let (sender, receiver) = mpsc::channel();
+    let seen = Rc::new(Cell::new(0));
+    let joiner = iora::spawn({
+        let seen = seen.clone();
+        move || {
+            let value = thread::spawn(move || receiver.recv().unwrap()).join().unwrap();
+            seen.set(value);
+            iora::sleep(LONG);
+        }
+    });
+    iora::sleep(Duration::from_millis(5));
+    let killer = iora::spawn(move || {
+        joiner.kill();
+        assert!(matches!(joiner.get(), Err(iora::Exit::Killed)));
+    });
+    iora::sleep(Duration::from_millis(5));
+    assert_eq!(seen.get(), 0);
+    sender.send(7).unwrap();
+    killer.get().unwrap();
+    assert_eq!(seen.get(), 7);
+}
+
+#[test]
 fn a_kill_in_a_hook_is_an_error_and_then_the_end() {
     patched();
     let (mut one, _other) = pair();

@@ -17,7 +17,7 @@
 //!   tokio's `current_thread` runtime, run inside one greenlet.
 //! * **Locks** ([`patch_thread`]): `std::sync::{Mutex, RwLock, Condvar, Once, OnceLock, Barrier}`, `std::thread::park`, and
 //!   `std::sync::mpsc` between threads, any number of greenlets of each. Unlocking a `Mutex` that a greenlet of the same thread
-//!   waits for lets that one run first.
+//!   waits for lets that one run first. `JoinHandle::join` and `pthread_join` look at the thread now and then.
 //! * **Child processes** ([`patch_subprocess`]): `waitpid` and variants.
 //!
 //! C libraries, linked into the program or shared, come to the same functions: the linker exports the hooks to them. The
@@ -26,7 +26,7 @@
 //! # Tried with
 //!
 //! Unmodified, with ten slow calls at once in greenlets of one thread that also ran others meanwhile, against real servers:
-//! `ureq` (HTTP, and HTTPS by rustls), `redis`, `tungstenite`, `lettre`, `native-tls`; the `curl` crate on the shared
+//! `ureq` (HTTP, and HTTPS by rustls), `redis`, `mysql`, `tungstenite`, `lettre`, `native-tls`; the `curl` crate on the shared
 //! libcurl and libpq, both with all that they stand on; `tiny_http` as a server, whose requests greenlets take and answer;
 //! in one greenlet, a loop of `mio`'s, and `hyper` on tokio's `current_thread` runtime as server and client. `postgres`
 //! has a tokio of its own in each call: see below.
@@ -37,9 +37,9 @@
 //! | --- | --- | --- | --- |
 //! | parking_lot, `pthread_mutex_t`, glibc's condition variables | their queues, owners or calls belong to the thread | a contended lock stops the thread; for ever, if its holder is a parked greenlet of the same thread | do not hold it over a blocking call |
 //! | two runtimes of tokio on one thread, also inside blocking crates (`postgres`) | tokio keeps the current one in a thread-local | the second panics: "Cannot start a runtime from within a runtime" | a [`Mutex`](crate::sync::Mutex) around the calls; [`ThreadPool::apply`](crate::threadpool::ThreadPool::apply), where they overlap |
-//! | `ReentrantLock`, recursive mutexes, whatever knows its owner by thread | all greenlets of a thread are one owner | a second greenlet gets in | as above |
+//! | `ReentrantLock`, recursive mutexes, whatever knows its owner by thread | all greenlets of a thread are one owner | a second greenlet gets in | do not hold it over a blocking call |
+//! | OpenSSL's queue of errors | belongs to the thread | what one greenlet leaves in it, another that was parked inside OpenSSL takes for the reason of its own end of stream | take every error out, as the `openssl` crate does, or `ERR_clear_error` |
 //! | `std::sync::mpsc` and crossbeam's channels between greenlets of one thread | a sender wakes only receivers of other threads | the receiver parks for ever | [`queue`](crate::queue) |
-//! | `JoinHandle::join` of a thread | `pthread_join` waits inside glibc | stops the thread | [`threadpool::apply`](crate::threadpool::apply) |
 //! | files on disks, `fsync` | the kernel tells nobody when a disk is ready | stops the thread for the length of the disk access | the thread pool |
 //! | `rustix` and Go code | they make system calls without libc | stops the thread | rustix: its feature `use-libc`; else the thread pool |
 //! | `fread`, `popen`, `system` | glibc calls itself without passing by us | stops the thread | the thread pool |
@@ -53,7 +53,8 @@
 //!
 //! Nothing unwinds through C. A greenlet that is killed, or whose [`timeout`](crate::timeout) expires, in a hooked call gets
 //! `ECANCELED` from it and from every such call after it, until it comes to a call of iora's own, which raises it, or ends:
-//! then it has been killed, and the timeout has elapsed, whatever it returned. A sleep ends early. A lock goes on waiting.
+//! then it has been killed, and the timeout has elapsed, whatever it returned. A sleep ends early. A lock, and
+//! a join of a thread, go on waiting.
 //!
 //! # Signal handlers
 //!
@@ -67,6 +68,7 @@ mod fortified;
 mod frame;
 mod futex;
 mod hosts;
+mod join;
 mod names;
 mod original;
 mod parts;

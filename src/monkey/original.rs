@@ -1,11 +1,11 @@
-//! The C library's own functions, where a system call does not replace them: names alone. Found when first wanted, far
+//! The C library's own functions, where a system call does not replace them: names, and joining threads. Found when first wanted, far
 //! from any path that has to be fast.
 #![expect(unsafe_code, reason = "calls functions that the dynamic linker finds")]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use libc::{addrinfo, hostent, size_t, sockaddr, socklen_t};
+use libc::{addrinfo, hostent, pthread_t, size_t, sockaddr, socklen_t};
 
 /// A function of the C library.
 struct Original {
@@ -111,6 +111,19 @@ pub(super) fn gethostbyname2_r(
     let function = unsafe { std::mem::transmute::<*mut c_void, Function>(address) };
     // SAFETY: the arguments are those of the hook, whose caller vouches for them.
     unsafe { function(name, family, host, buffer, room, found, error) }
+}
+
+/// As the function of that name.
+pub(super) fn pthread_join(thread: pthread_t, value: *mut *mut c_void) -> c_int {
+    type Function = unsafe extern "C" fn(pthread_t, *mut *mut c_void) -> c_int;
+    static ORIGINAL: Original = Original::new(c"pthread_join");
+    let Some(address) = ORIGINAL.find() else {
+        return libc::ENOSYS;
+    };
+    // SAFETY: the C library's function of that name has this type.
+    let function = unsafe { std::mem::transmute::<*mut c_void, Function>(address) };
+    // SAFETY: the arguments are those of the hook, whose caller vouches for them.
+    unsafe { function(thread, value) }
 }
 
 /// Sets the thread's `h_errno`.

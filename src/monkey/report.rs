@@ -7,7 +7,7 @@ use std::io;
 use std::ptr;
 
 use super::frame::{DNS, SELECT, SOCKET, SUBPROCESS, THREAD, TIME};
-use super::{children, connect, descriptors, fortified, futex, hosts, names, receive, select, send, time};
+use super::{children, connect, descriptors, fortified, futex, hosts, join, names, receive, select, send, time};
 
 /// A function of libc and what stands in for it.
 struct Hook {
@@ -40,6 +40,7 @@ fn hooks() -> impl Iterator<Item = Hook> {
         SELECT select: poll ppoll select pselect epoll_wait epoll_pwait epoll_pwait2;
         SELECT fortified: __poll_chk __ppoll_chk;
         THREAD futex: syscall;
+        THREAD join: pthread_join;
         SUBPROCESS children: wait waitpid wait4 waitid;
     }
     .into_iter()

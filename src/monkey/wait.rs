@@ -28,9 +28,9 @@ pub(super) enum Next {
 }
 
 /// The time between two looks at what gives no events.
-const PAUSE: Duration = Duration::from_millis(1);
+pub(super) const PAUSE: Duration = Duration::from_millis(1);
 /// The longest such time.
-const LONG_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const LONG_PAUSE: Duration = Duration::from_millis(20);
 
 /// A blocking call on a descriptor.
 pub(super) struct Wait {

@@ -53,7 +53,7 @@ const LEFT_ALONE: &[(&str, &str)] = &[
     ("pause sigsuspend", "wait for a signal, which is the thread's"),
     ("sigwait", "libpq, for a SIGPIPE that is there already"),
     (
-        "pthread_join pthread_mutex_lock pthread_cond_wait pthread_cond_timedwait pthread_rwlock_rdlock \
+        "pthread_mutex_lock pthread_cond_wait pthread_cond_timedwait pthread_rwlock_rdlock \
          pthread_rwlock_wrlock",
         "owners and queues belong to the thread",
     ),

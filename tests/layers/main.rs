@@ -66,6 +66,7 @@ const UNSAFE: &[&str] = &[
     "monkey/frame.rs",
     "monkey/futex.rs",
     "monkey/hosts.rs",
+    "monkey/join.rs",
     "monkey/names.rs",
     "monkey/original.rs",
     "monkey/parts.rs",

@@ -13,7 +13,7 @@ pub const DELAY: Duration = Duration::from_millis(300);
 /// Time after which calls that have not come back are lost.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Turns that others have at least meanwhile, of about one each five milliseconds.
-pub const LEAST_TICKS: u32 = 15;
+pub const LEAST_TICKS: u32 = 5;
 
 /// Makes `call` in greenlets of this thread, each of which takes [`DELAY`]. All together have to take less than half of
 /// what they take one after the other, and another greenlet has to go on meanwhile.

@@ -11,6 +11,7 @@ mod lettre;
 #[cfg(feature = "libpq")]
 mod libpq;
 mod mio;
+mod mysql;
 #[cfg(feature = "openssl")]
 mod native_tls;
 mod postgres;
