@@ -1,6 +1,5 @@
 //! Pure data structures: no system call, no coroutine, no clock.
 
 pub(crate) mod inbox;
-pub(crate) mod lines;
 pub(crate) mod slab;
 pub(crate) mod timers;

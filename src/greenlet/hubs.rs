@@ -22,7 +22,7 @@ use crate::hub;
 use crate::hub::park;
 use crate::hub::spawn::{self, RemoteHub};
 use crate::hub::task::{Info, Job};
-use crate::sync::wait_queue::{End, Handover, View, WaitQueue, Waited};
+use crate::sync::wait_queue::{Handover, Manner, View, WaitQueue, Waited};
 
 /// The hub of one thread, as all threads see it.
 ///
@@ -189,10 +189,7 @@ impl Group {
         loop {
             let look = |view: &mut View<'_, Running>| there(view.state).ok_or(());
             let waited = match self.running.wait(0, None, "hubs", look) {
-                Waited::Refused(()) => match self.running.enter(0, End::Back, look) {
-                    Ok(found) => Waited::AtOnce(found),
-                    Err(waiting) => waiting.block(None, "hubs"),
-                },
+                Waited::Refused(()) => self.running.wait_so(Manner::BLOCKING, 0, "hubs", look, || ()),
                 waited => waited,
             };
             if let Waited::AtOnce(found) = waited {

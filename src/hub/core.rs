@@ -33,7 +33,7 @@ use super::task::{Body, Job, Reason, State, Task};
 use super::tree::Tree;
 use super::{deadlock, report};
 use crate::collections::slab::{Key, Slab};
-use crate::collections::timers::Timers;
+use crate::collections::timers::{TimerKey, Timers};
 use crate::coroutine::Suspender;
 use crate::stack::Reservation;
 use crate::stack::overflow::Runner;
@@ -217,8 +217,14 @@ impl Hub {
         };
         self.ready.borrow_mut().push_back(key);
         if let Some(alarm) = alarm {
-            self.alarms.borrow_mut().cancel(alarm);
+            self.cancel_alarm(alarm);
         }
+    }
+
+    /// The alarm of a task that was woken before it.
+    #[inline(never)]
+    fn cancel_alarm(&self, alarm: TimerKey) {
+        self.alarms.borrow_mut().cancel(alarm);
     }
 
     /// The turn of a task has come: it has the thread from now on.
@@ -260,7 +266,7 @@ impl Hub {
     }
 
     /// Sets the timeout `number` of a task.
-    pub(super) fn expire_at(&self, at: Instant, key: Key, number: u64) -> crate::collections::timers::TimerKey {
+    pub(super) fn expire_at(&self, at: Instant, key: Key, number: u64) -> TimerKey {
         self.alarms.borrow_mut().insert(at, Alarm::Expire(key, number))
     }
 

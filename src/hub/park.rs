@@ -234,8 +234,22 @@ impl Hub {
     }
 
     /// Marks the task parked. `false` if it was unparked before. Raises what is pending.
-    #[inline(never)]
+    #[inline(always)]
     fn prepare_park(&self, key: Key, deadline: Option<Instant>, what: &'static str) -> bool {
+        let simple = self.with_task(key, |task| {
+            let simple = deadline.is_none() && !task.token && task.interrupts.is_none();
+            if simple {
+                task.state = State::Parked;
+                task.waits_for = what;
+            }
+            simple
+        });
+        simple == Some(true) || self.prepare_park_slow(key, deadline, what)
+    }
+
+    /// [`prepare_park`](Self::prepare_park) with a deadline, a token or an interrupt.
+    #[cold]
+    fn prepare_park_slow(&self, key: Key, deadline: Option<Instant>, what: &'static str) -> bool {
         let mut tasks = self.tasks.borrow_mut();
         let task = tasks.get_mut(key).expect("whoever runs has a task");
         if let Some(interrupt) = task.take_interrupt() {

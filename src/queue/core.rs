@@ -132,7 +132,7 @@ impl<S: Store> Core<S> {
     }
 
     /// Puts an item, and waits for room if there is none.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put(&self, item: S::Item, deadline: Option<Instant>) -> Result<(), (Failure, S::Item)> {
         park::spend();
         let waited = self.queue.wait(PUTTERS, deadline, "put", |view| match put(view, item) {
@@ -154,7 +154,7 @@ impl<S: Store> Core<S> {
     }
 
     /// Gets an item, and waits for one if there is none.
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, deadline: Option<Instant>) -> Result<S::Item, Failure> {
         park::spend();
         let waited = self.queue.wait(GETTERS, deadline, "get", |view| match get(view) {

@@ -22,7 +22,7 @@ macro_rules! transfer {
             /// # Errors
             ///
             /// If it is closed, or would have to wait while its greenlet is unwinding: the item comes back.
-            #[inline]
+            #[inline(always)]
             pub fn put(&self, item: T) -> Result<(), PutError<T>> {
                 self.core.put(item, None).map_err(|(_, item)| PutError(item))
             }
@@ -60,7 +60,7 @@ macro_rules! transfer {
             /// # Errors
             ///
             /// If it is closed and empty, or would have to wait while its greenlet is unwinding.
-            #[inline]
+            #[inline(always)]
             pub fn get(&self) -> Result<T, GetError> {
                 self.core.get(None).map_err(|_| GetError)
             }

@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn who_is_unwound_in_line_is_not_counted() {
         let barrier = Barrier::new(2);
-        let waiting = barrier.queue.enter(0, End::Back, |view| {
+        let waiting = barrier.queue.enter(None, 0, End::Back, |view| {
             view.state.arrived += 1;
             Err::<(), ()>(())
         });
@@ -176,7 +176,7 @@ mod loom_tests {
             let barrier = Arc::new(Barrier::new(2));
             let (killed, there) = (barrier.clone(), barrier.clone());
             let killed = loom::thread::spawn(move || {
-                let entered = killed.queue.enter(0, End::Back, |view| {
+                let entered = killed.queue.enter(None, 0, End::Back, |view| {
                     if view.state.arrived > 0 {
                         return Ok(()); // the other one is there: this one does not come
                     }
@@ -184,7 +184,7 @@ mod loom_tests {
                     Err(())
                 });
                 // Leaves at once, and says whether the round had passed before.
-                matches!(entered.err().and_then(Waiting::end), Some(((), true)))
+                matches!(entered.err().map(Waiting::end), Some(((), true)))
             });
             let other = loom::thread::spawn(move || there.wait().is_leader());
             if killed.join().unwrap() {

@@ -3,8 +3,9 @@
 //! The waiter stands in line before it unlocks the mutex, so a notification by whoever locks it next finds the waiter.
 
 use super::mutex::{Mutex, MutexGuard};
-use super::wait_queue::{Handover, View, WaitQueue, Waited, deadline_after, refused};
+use super::wait_queue::{End, Handover, Manner, View, WaitQueue, Waited, deadline_after, refused};
 use crate::primitive::const_unless_loom;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::{LockResult, PoisonError};
 use std::time::{Duration, Instant};
@@ -145,10 +146,15 @@ impl Condvar {
         timed: Option<Option<Instant>>,
     ) -> (LockResult<MutexGuard<'a, T>>, WaitTimeoutResult) {
         let mutex: &'a Mutex<T> = guard.mutex();
-        let waiting = self.queue.stand_in_line(0, ());
-        drop(guard);
-        let timed_out = match waiting.park::<()>(timed.flatten(), "condition") {
-            Waited::AtOnce(()) | Waited::Granted(()) => false,
+        let manner = Manner {
+            end: End::Back,
+            deadline: timed.flatten(),
+            blocking: false,
+        };
+        let stand = |_: &mut View<'_, Notified>| Err::<Infallible, ()>(());
+        let timed_out = match self.queue.wait_so(manner, 0, "condition", stand, || drop(guard)) {
+            Waited::AtOnce(never) => match never {},
+            Waited::Granted(()) => false,
             Waited::Refused(()) if timed.is_none() => refused("Condvar::wait"),
             Waited::TimedOut(()) | Waited::Refused(()) => true,
         };

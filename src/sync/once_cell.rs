@@ -420,9 +420,13 @@ mod loom_tests {
             let (failing, killed) = (cell.clone(), cell.clone());
             let failing = loom::thread::spawn(move || drop(failing.attempt()));
             let killed = loom::thread::spawn(move || {
-                drop(killed.queue.enter(MAKERS, crate::sync::wait_queue::End::Back, |view| {
-                    if view.state.0 { Err(false) } else { Ok(()) }
-                }));
+                drop(
+                    killed
+                        .queue
+                        .enter(None, MAKERS, crate::sync::wait_queue::End::Back, |view| {
+                            if view.state.0 { Err(false) } else { Ok(()) }
+                        }),
+                );
             });
             assert_eq!(cell.get_or_init(|| 1), &1);
             failing.join().unwrap();

@@ -17,7 +17,9 @@
 //!    It serves to tell whether the owner is on this thread: then spinning or blocking the thread would be in vain.
 //! 4. A waiter that is unwound passes on what it had been given: see [`Leaving`].
 
-use super::wait_queue::{End, Handover, View, WaitQueue, Waited, Waiting, refused};
+#[cfg(test)]
+use super::wait_queue::Waiting;
+use super::wait_queue::{End, Handover, Manner, View, WaitQueue, Waited, refused};
 use crate::primitive::{
     atomic::{AtomicUsize, Ordering},
     const_unless_loom,
@@ -138,7 +140,7 @@ impl RawMutex {
                 urgent,
                 owns: false,
             };
-            match self.wait(ticket) {
+            match self.wait_in_line(ticket, false) {
                 Waited::AtOnce(()) => break,
                 Waited::Granted(ticket) if ticket.owns => break,
                 Waited::Granted(_) if self.spin(token) => break,
@@ -170,24 +172,24 @@ impl RawMutex {
         self.try_take(token)
     }
 
-    /// Stands in line, at its head if urgent, unless the lock is free by now.
-    fn wait(&self, ticket: Ticket) -> Waited<(), Ticket> {
-        match self.enter(ticket) {
-            Ok(()) => Waited::AtOnce(()),
-            Err(waiting) => waiting.park(None, "lock"),
-        }
+    /// Waits in line, at its head if urgent, unless the lock is free by now.
+    fn wait_in_line(&self, ticket: Ticket, blocking: bool) -> Waited<(), Ticket> {
+        let manner = Manner {
+            end: if ticket.urgent { End::Front } else { End::Back },
+            deadline: None,
+            blocking,
+        };
+        self.queue
+            .wait_so(manner, 0, "lock", |_| self.take_or_stand(ticket), || ())
     }
 
-    /// Takes the lock or a place in line.
-    fn enter(&self, ticket: Ticket) -> Result<(), Waiting<'_, Line>> {
-        let end = if ticket.urgent { End::Front } else { End::Back };
-        self.queue.enter(0, end, |_| {
-            if self.take_or_announce(ticket.token) {
-                Ok(())
-            } else {
-                Err(ticket)
-            }
-        })
+    /// Under the queue's lock: takes the lock or brings the ticket into line.
+    fn take_or_stand(&self, ticket: Ticket) -> Result<(), Ticket> {
+        if self.take_or_announce(ticket.token) {
+            Ok(())
+        } else {
+            Err(ticket)
+        }
     }
 
     /// Under the queue's lock: takes the lock, or says in the word that somebody waits.
@@ -213,14 +215,13 @@ impl RawMutex {
         if self.word.load(Ordering::Relaxed) & !WAITED == token {
             refused("Mutex::lock, for which a greenlet of the same thread would have to unlock,");
         }
-        if let Err(waiting) = self.enter(Ticket {
+        let ticket = Ticket {
             token,
             urgent: true,
             owns: false,
-        }) {
-            // Without a deadline it ends by a grant, and what is granted to an urgent waiter is the lock.
-            let _ = waiting.block::<()>(None, "lock");
-        }
+        };
+        // Without a deadline it ends by a grant, and what is granted to an urgent waiter is the lock.
+        let _ = self.wait_in_line(ticket, true);
     }
 
     /// [`RawMutex::unlock`] when somebody waits.
@@ -289,16 +290,23 @@ impl RawMutex {
         self.queue.with(|view| !view.nobody_in(0))
     }
 
+    /// Stands in line without parking.
+    fn stand(&self, urgent: bool) -> Result<(), Waiting<'_, Line>> {
+        let end = if urgent { End::Front } else { End::Back };
+        let ticket = Ticket {
+            token: token(),
+            urgent,
+            owns: false,
+        };
+        self.queue.enter(None, 0, end, |_| self.take_or_stand(ticket))
+    }
+
     /// Stands in line (both kinds of waiter in turn) and is unwound there.
     #[cfg(loom)]
     pub(super) fn wait_and_be_unwound(&self) {
         for urgent in [false, true] {
             let leaving = Leaving { mutex: self };
-            match self.enter(Ticket {
-                token: token(),
-                urgent,
-                owns: false,
-            }) {
+            match self.stand(urgent) {
                 Ok(()) => {
                     std::mem::forget(leaving);
                     self.unlock();
@@ -318,16 +326,7 @@ mod tests {
 
     /// A waiter that stands in line but never parks.
     fn stand(mutex: &RawMutex, urgent: bool) -> (Leaving<'_>, Option<Waiting<'_, Line>>) {
-        (
-            Leaving { mutex },
-            mutex
-                .enter(Ticket {
-                    token: token(),
-                    urgent,
-                    owns: false,
-                })
-                .err(),
-        )
+        (Leaving { mutex }, mutex.stand(urgent).err())
     }
 
     /// Ends the wait of a waiter that was granted the lock itself.

@@ -216,7 +216,7 @@ impl RawRwLock {
     /// Stands in line, or takes the lock.
     fn stand(&self, mode: Mode) -> Option<crate::sync::wait_queue::Waiting<'_, Line>> {
         let end = crate::sync::wait_queue::End::Back;
-        self.queue.enter(0, end, |_| self.take_or_announce(mode)).err()
+        self.queue.enter(None, 0, end, |_| self.take_or_announce(mode)).err()
     }
 
     /// Stands in line and is unwound there.
@@ -247,10 +247,10 @@ mod tests {
         let reader = lock.stand(Mode::Read);
         lock.unlock(Mode::Read);
         lock.unlock(Mode::Read);
-        assert!(matches!(writer.unwrap().end(), Some((Mode::Write, true))));
+        assert!(matches!(writer.unwrap().end(), (Mode::Write, true)));
         assert!(!lock.try_lock(Mode::Read) && !lock.try_lock(Mode::Write));
         lock.downgrade();
-        assert!(matches!(reader.unwrap().end(), Some((Mode::Read, true))));
+        assert!(matches!(reader.unwrap().end(), (Mode::Read, true)));
         lock.unlock(Mode::Read);
         lock.unlock(Mode::Read);
         assert_eq!(lock.word.load(Ordering::Relaxed), 0);
@@ -264,7 +264,7 @@ mod tests {
         let (writer, reader) = (lock.stand(Mode::Write), lock.stand(Mode::Read));
         drop(writer);
         drop(leaving);
-        assert!(matches!(reader.unwrap().end(), Some((Mode::Read, true))));
+        assert!(matches!(reader.unwrap().end(), (Mode::Read, true)));
         // One that is unwound with the lock granted gives it back.
         let leaving = Leaving { lock: &lock };
         let writer = lock.stand(Mode::Write);

@@ -336,7 +336,7 @@ impl<S: Handover<N>, const N: usize, D: Deed<S, N>> Branch<D::Outcome> for Wish<
 
     fn stand(&mut self, claim: &Claim) -> bool {
         let deed = &mut self.deed;
-        let entered = self.queue.enter_under(Some(claim), self.line, End::Back, |view| {
+        let entered = self.queue.enter(Some(claim), self.line, End::Back, |view| {
             if deed.ready(view, claim) {
                 Ok(())
             } else {
@@ -348,7 +348,7 @@ impl<S: Handover<N>, const N: usize, D: Deed<S, N>> Branch<D::Outcome> for Wish<
     }
 
     fn leave(&mut self) -> bool {
-        match self.waiting.take().and_then(Waiting::end) {
+        match self.waiting.take().map(Waiting::end) {
             Some((ticket, true)) => self.outcome = Some(self.deed.granted(ticket)),
             Some((ticket, false)) => self.deed.keep(ticket),
             None => {}

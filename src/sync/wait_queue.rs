@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            ┌───────────── lock ─────────────┐
-//! waiter:    │ check state; else stand in line │ ── park ──► │ granted? take the ticket home │
+//! waiter:    │ check state; else stand in line │ ── park ──► told? take the ticket home
 //! notifier:  │ change state; grant the first   │ ── unlock, then unpark
 //! ```
 //!
@@ -10,7 +10,8 @@
 //! 2. *Strict hand-over*: a notifier gives what there is to the first in line, by [`View::grant`]: that waiter leaves the
 //!    line and owns it from then on, even before it runs. Nobody who comes later gets past it.
 //! 3. *Each waiter brings a ticket* (an item to put, an empty hand for an item to get, or nothing). The one who grants sees
-//!    it and may change it; the waiter takes it home.
+//!    it and may change it; the waiter takes it home, without the lock: at the end of its section the granter tells it that the
+//!    ticket is its own from then on.
 //! 4. *Cancel-safe*: a waiter may time out or be unwound by a kill at any moment. Its guard takes it out of the line; if a grant
 //!    had reached it already, a time-out turns into success, and an unwind hands the grant to [`Handover::take_back`].
 //! 5. *Nothing is woken, dropped or called back under the lock*: those to wake are collected and woken after it.
@@ -18,21 +19,30 @@
 //!    nothing. The check and the registration are one section, as in 1.
 //! 7. *One of several*: a waiter that stands in the lines of several queues at once stands in each under the same [`Claim`].
 //!    Whoever grants it something has to win the claim first, and passes it over otherwise: it is granted one thing in all.
+//! 8. *A waiter lies in the frame of its wait*, and its guard, [`Hold`], is consumed or dropped before that frame ends. The queue
+//!    outlives the guard, and every call by which a notifier is inside.
 //!
 //! The lock is never held across a park, so waiting for it is as short as the sections here.
+#![expect(
+    unsafe_code,
+    reason = "the lines point to the waiters, which lie in the frames of their waits"
+)]
 
 mod claim;
+mod line;
+mod manner;
 pub(crate) mod observer;
 mod wakes;
 
 pub(crate) use self::claim::Claim;
-use self::observer::{Observation, Observed, Observer, Observers};
+use self::line::{Line, Waiter};
+pub(crate) use self::manner::{End, Manner, Waited, deadline_after, refused};
+use self::observer::{Observation, Observed, Observer, Observers, Place};
 use self::wakes::Wakes;
-use crate::collections::lines::{Lines, Place};
-use crate::hub::park::{self, Unparker, WakeReason};
+use crate::hub::park::{self, WakeReason};
 use crate::primitive::{ShortGuard, ShortLock, const_unless_loom};
-use std::convert::Infallible;
-use std::time::{Duration, Instant};
+use std::rc::Rc;
+use std::time::Instant;
 
 /// What a primitive tells its wait queue: what waiters carry, and what becomes of a grant whose waiter was unwound.
 pub(crate) trait Handover<const N: usize = 1>: Sized {
@@ -57,22 +67,12 @@ impl Handover for Broadcast {
     fn take_back(_view: &mut View<'_, Broadcast>, _line: usize, _ticket: &mut ()) {}
 }
 
-/// One waiter.
-struct Waiter<T> {
-    /// Wakes it; gone once it was granted something.
-    unparker: Option<Unparker>,
-    /// What has to be won before it is granted anything; see invariant 7.
-    claim: Option<Claim>,
-    /// See invariant 3.
-    ticket: T,
-}
-
 /// What the lock protects.
 struct Inner<S: Handover<N>, const N: usize> {
     /// The primitive's own.
     state: S,
-    /// Who waits. Those out of line have been granted something, or were passed over.
-    lines: Lines<Waiter<S::Ticket>, N>,
+    /// Who waits.
+    lines: [Line<S::Ticket>; N],
     /// Who is only told.
     observers: Observers,
 }
@@ -88,41 +88,27 @@ pub(crate) struct View<'a, S: Handover<N>, const N: usize = 1> {
     /// The primitive's own.
     pub(crate) state: &'a mut S,
     /// Who waits.
-    lines: &'a mut Lines<Waiter<S::Ticket>, N>,
+    lines: &'a mut [Line<S::Ticket>; N],
     /// Who is only told.
     observers: &'a mut Observers,
     /// Whom to wake after unlocking.
     wakes: &'a mut Wakes,
 }
 
-/// How a wait ended. The ticket comes back in every case.
-#[must_use]
-#[derive(Debug)]
-pub(crate) enum Waited<R, T> {
-    /// It did not have to wait.
-    AtOnce(R),
-    /// Somebody granted it what it waited for.
-    Granted(T),
-    /// The deadline passed first.
-    TimedOut(T),
-    /// The thread is unwinding and must not switch (design: "Never switch while unwinding"); nothing was waited for.
-    Refused(T),
-}
-
 impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
     const_unless_loom! {
         /// Nobody waits yet.
         pub(crate) const fn new(state: S) -> WaitQueue<S, N> {
-            WaitQueue { inner: ShortLock::new(Inner { state, lines: Lines::new(), observers: Observers::new() }) }
+            WaitQueue { inner: ShortLock::new(Inner { state, lines: [const { Line::EMPTY }; N], observers: Observers::new() }) }
         }
     }
 
     /// Looks at the state and changes it, under the lock; wakes whoever was granted something, after it.
     #[inline(always)]
     pub(crate) fn with<R>(&self, change: impl FnOnce(&mut View<'_, S, N>) -> R) -> R {
-        let mut wakes = Wakes::default();
-        let result = change(&mut View::new(&mut self.lock(), &mut wakes));
-        wakes.wake();
+        let mut section = self.section();
+        let result = change(&mut section.view());
+        section.end();
         result
     }
 
@@ -137,65 +123,96 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
         what: &'static str,
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
     ) -> Waited<R, S::Ticket> {
-        match self.enter(line, End::Back, attempt) {
-            Ok(result) => Waited::AtOnce(result),
-            Err(waiting) => waiting.park(deadline, what),
-        }
+        let manner = Manner {
+            end: End::Back,
+            deadline,
+            blocking: false,
+        };
+        self.wait_so(manner, line, what, attempt, || ())
     }
 
-    /// The first half of [`WaitQueue::wait`]: stands in line without parking yet, for whoever has something to do in between
-    /// (a condition unlocks its mutex).
+    /// As [`WaitQueue::wait`], in this manner; `between` is called when it stands in line and has not parked yet (a condition
+    /// unlocks its mutex).
     #[inline(always)]
-    pub(crate) fn enter<R>(
+    pub(crate) fn wait_so<R>(
+        &self,
+        manner: Manner,
+        line: usize,
+        what: &'static str,
+        attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
+        between: impl FnOnce(),
+    ) -> Waited<R, S::Ticket> {
+        let mut place = None;
+        // SAFETY: it lies in this frame, below the guard that it is given, and is moved only after that is gone.
+        let at_once = unsafe { self.begin(line, manner.end, attempt, &mut place) };
+        let Some(waiter) = &place else {
+            return Waited::AtOnce(at_once.expect("a result or a waiter"));
+        };
+        let hold = Hold {
+            queue: self,
+            waiter,
+            line,
+        };
+        between();
+        let (granted, reason) = hold.park(manner.deadline, what, manner.blocking);
+        Waited::new(granted, reason, hold.go_home())
+    }
+
+    /// The section in which a wait begins: its result, or a waiter that stands in line, at the place given. A function of its
+    /// own, and the wait itself none: see `park` on calls before a switch.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Section::push`]; the caller makes the guard.
+    #[inline(never)]
+    unsafe fn begin<R>(
         &self,
         line: usize,
         end: End,
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
-    ) -> Result<R, Waiting<'_, S, N>> {
-        self.enter_under(None, line, end, attempt)
+        place: &mut Option<Waiter<S::Ticket>>,
+    ) -> Option<R> {
+        let mut section = self.section();
+        let result = match attempt(&mut section.view()) {
+            Ok(result) => Some(result),
+            Err(ticket) => {
+                let waiter = place.insert(Waiter::new(None, ticket));
+                // SAFETY: the caller's promise.
+                unsafe { section.push(line, end, waiter) };
+                None
+            }
+        };
+        section.end();
+        result
     }
 
-    /// As [`WaitQueue::enter`], for a waiter that stands in other lines under the same claim.
-    #[inline(always)]
-    pub(crate) fn enter_under<R>(
+    /// The first half of [`WaitQueue::wait`]: stands in line without parking, under a claim if it stands in other lines too.
+    pub(crate) fn enter<R>(
         &self,
         claim: Option<&Claim>,
         line: usize,
         end: End,
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
     ) -> Result<R, Waiting<'_, S, N>> {
-        let mut wakes = Wakes::default();
-        let mut inner = self.lock();
-        let result = match attempt(&mut View::new(&mut inner, &mut wakes)) {
+        let mut section = self.section();
+        let result = match attempt(&mut section.view()) {
             Ok(result) => Ok(result),
             Err(ticket) => {
-                let waiter = Waiter {
-                    unparker: Some(Unparker::current()),
-                    claim: claim.cloned(),
-                    ticket,
-                };
-                let place = match end {
-                    End::Back => inner.lines.push_back(line, waiter),
-                    End::Front => inner.lines.push_front(line, waiter),
-                };
-                Err(Waiting {
+                let waiter = Rc::new(Waiter::new(claim.cloned(), ticket));
+                // SAFETY: it lies in the heap, and is freed after the guard that stands beside it.
+                let there = unsafe { &*Rc::as_ptr(&waiter) };
+                // SAFETY: as above, and it is new.
+                unsafe { section.push(line, end, there) };
+                let hold = Hold {
                     queue: self,
-                    place: Some(place),
+                    waiter: there,
                     line,
-                })
+                };
+                Err(Waiting { hold, waiter })
             }
         };
-        drop(inner);
-        wakes.wake();
+        section.end();
         result
-    }
-
-    /// As [`WaitQueue::enter`] at the back of the line, whatever the state.
-    pub(crate) fn stand_in_line(&self, line: usize, ticket: S::Ticket) -> Waiting<'_, S, N> {
-        match self.enter(line, End::Back, |_| Err::<Infallible, _>(ticket)) {
-            Ok(never) => match never {},
-            Err(waiting) => waiting,
-        }
     }
 
     /// Has `observer` told once: now, if `ready` says of the state that there is something, else at the next
@@ -205,48 +222,82 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
         observer: Observer,
         ready: impl FnOnce(&mut View<'_, S, N>) -> bool,
     ) -> Observation<'_> {
-        let mut wakes = Wakes::default();
-        let mut inner = self.lock();
-        if !ready(&mut View::new(&mut inner, &mut wakes)) {
-            let place = inner.observers.add(observer);
-            return Observation::at(self, place);
-        }
-        drop(inner);
-        wakes.wake();
-        observer.tell();
-        Observation::over()
+        let mut section = self.section();
+        let observation = if ready(&mut section.view()) {
+            section.wakes.add_observer(observer);
+            Observation::over()
+        } else {
+            Observation::at(self, section.inner.observers.add(observer))
+        };
+        section.end();
+        observation
     }
 
-    /// The lock. No foreign code runs under it, so a panic there is a bug of ours and leaves the state whole.
+    /// Takes the lock. No foreign code runs under it, so a panic there is a bug of ours and leaves the state whole.
     #[inline(always)]
-    fn lock(&self) -> ShortGuard<'_, Inner<S, N>> {
-        self.inner.lock()
+    fn section(&self) -> Section<'_, S, N> {
+        Section {
+            inner: self.inner.lock(),
+            wakes: Wakes::default(),
+        }
     }
 }
 
-impl<'a, S: Handover<N>, const N: usize> View<'a, S, N> {
-    /// The view of a locked queue.
-    #[inline]
-    fn new(inner: &'a mut Inner<S, N>, wakes: &'a mut Wakes) -> View<'a, S, N> {
+/// The lock, held, and whom to wake after it.
+struct Section<'a, S: Handover<N>, const N: usize> {
+    /// What it protects.
+    inner: ShortGuard<'a, Inner<S, N>>,
+    /// Whom to wake.
+    wakes: Wakes,
+}
+
+impl<S: Handover<N>, const N: usize> Section<'_, S, N> {
+    /// What a primitive may do in it.
+    #[inline(always)]
+    fn view(&mut self) -> View<'_, S, N> {
+        let inner = &mut *self.inner;
         View {
             state: &mut inner.state,
             lines: &mut inner.lines,
             observers: &mut inner.observers,
-            wakes,
+            wakes: &mut self.wakes,
         }
     }
 
-    /// Grants the first in `line` what it waits for: it leaves the line and will be woken. `None` if nobody waits.
-    #[inline]
-    pub(crate) fn grant(&mut self, line: usize) -> Option<&mut S::Ticket> {
-        // One that has been granted something elsewhere is passed over.
-        let waiter = self
-            .lines
-            .step_out_first(line, |waiter| waiter.claim.as_ref().is_none_or(Claim::win))?;
-        if let Some(unparker) = waiter.unparker.take() {
-            self.wakes.add(unparker);
+    /// Puts a waiter in line.
+    ///
+    /// # Safety
+    ///
+    /// The waiter is new. The caller gives it a guard, a [`Hold`]. It neither moves nor is dropped before that, and the guard is
+    /// not forgotten while the waiter may be in line.
+    #[inline(always)]
+    unsafe fn push(&mut self, line: usize, end: End, waiter: &Waiter<S::Ticket>) {
+        let into = &mut self.inner.lines[line];
+        match end {
+            // SAFETY: the caller's promise is that of `push_back`: the guard keeps the line's invariant 1.
+            End::Back => unsafe { into.push_back(waiter) },
+            // SAFETY: as above.
+            End::Front => unsafe { into.push_front(waiter) },
         }
-        Some(&mut waiter.ticket)
+    }
+
+    /// Unlocks; then wakes those who were granted something.
+    #[inline(always)]
+    fn end(self) {
+        // SAFETY: the lock was held all the time, and the wakes go from here.
+        unsafe { self.wakes.tell() };
+        drop(self.inner);
+        self.wakes.wake();
+    }
+}
+
+impl<S: Handover<N>, const N: usize> View<'_, S, N> {
+    /// Grants the first in `line` what it waits for: it leaves the line and will be woken. `None` if nobody waits.
+    #[inline(always)]
+    pub(crate) fn grant(&mut self, line: usize) -> Option<&mut S::Ticket> {
+        let (granted, ticket) = self.lines[line].grant()?;
+        self.wakes.add(granted);
+        Some(ticket)
     }
 
     /// Grants all of `line`, in order.
@@ -264,12 +315,12 @@ impl<'a, S: Handover<N>, const N: usize> View<'a, S, N> {
 
     /// The ticket of the first in `line`, which must not wait under a [`Claim`].
     pub(crate) fn first(&mut self, line: usize) -> Option<&mut S::Ticket> {
-        self.lines.first(line).map(|waiter| &mut waiter.ticket)
+        self.lines[line].first()
     }
 
     /// Whether somebody stands in `line` who can be granted something, other than under `claim`.
     pub(crate) fn others_in(&self, line: usize, claim: &Claim) -> bool {
-        self.lines.iter(line).any(|waiter| match &waiter.claim {
+        self.lines[line].iter().any(|waiter| match waiter.claim() {
             None => true,
             Some(other) => !other.is(claim) && !other.is_won(),
         })
@@ -278,146 +329,142 @@ impl<'a, S: Handover<N>, const N: usize> View<'a, S, N> {
     /// Whether nobody stands in `line`.
     #[inline]
     pub(crate) fn nobody_in(&self, line: usize) -> bool {
-        self.lines.is_empty(line)
-    }
-
-    /// How many observe; counts them.
-    #[cfg(test)]
-    pub(crate) fn count_observers(&self) -> usize {
-        self.observers.count()
-    }
-
-    /// How many stand in `line`; counts them.
-    #[cfg(test)]
-    pub(crate) fn count_in(&self, line: usize) -> usize {
-        self.lines.len(line)
+        self.lines[line].is_empty()
     }
 }
 
 impl<S: Handover<N>, const N: usize> Observed for WaitQueue<S, N> {
     fn forget(&self, place: Place) {
-        let removed = self.lock().observers.remove(place);
+        let removed = self.inner.lock().observers.remove(place);
         drop(removed);
     }
 }
 
-/// Where in its line a waiter stands at first.
-#[derive(Copy, Clone, Debug)]
-pub(crate) enum End {
-    /// Behind all others.
-    Back,
-    /// Before all others: for one that was overtaken, or that blocks the whole thread and with it those before it.
-    Front,
-}
-
 /// A waiter's own hold on its place in line. Dropping it (a kill unwinds through it) leaves the line; see invariant 4.
-pub(crate) struct Waiting<'a, S: Handover<N>, const N: usize = 1> {
+struct Hold<'a, S: Handover<N>, const N: usize> {
     /// Where it waits.
     queue: &'a WaitQueue<S, N>,
-    /// Its place; `None` once it has been taken out.
-    place: Option<Place>,
+    /// What stands in line, or stood there.
+    waiter: &'a Waiter<S::Ticket>,
     /// Its line.
     line: usize,
 }
 
-impl<S: Handover<N>, const N: usize> Waiting<'_, S, N> {
-    /// Parks until it is granted what it waits for or `deadline` passes. Never [`Waited::AtOnce`].
+impl<S: Handover<N>, const N: usize> Hold<'_, S, N> {
+    /// Parks, or really blocks, until it is granted something or will not be; leaves the line. Whether it was granted something.
+    /// Followed by `go_home`.
     #[inline(always)]
-    pub(crate) fn park<R>(self, deadline: Option<Instant>, what: &'static str) -> Waited<R, S::Ticket> {
-        self.until(deadline, what, false)
-    }
-
-    /// As [`Waiting::park`], but never switches: blocks the thread. Only where another thread can end the wait.
-    pub(crate) fn block<R>(self, deadline: Option<Instant>, what: &'static str) -> Waited<R, S::Ticket> {
-        self.until(deadline, what, true)
-    }
-
-    /// Parks, or really blocks, until it is granted something or will not be.
-    #[inline(always)]
-    fn until<R>(mut self, deadline: Option<Instant>, what: &'static str, block: bool) -> Waited<R, S::Ticket> {
+    fn park(&self, deadline: Option<Instant>, what: &'static str, block: bool) -> (bool, WakeReason) {
         loop {
             let reason = if block {
                 park::block(deadline, what)
             } else {
                 park::park(deadline, what)
             };
-            if let Some((ticket, granted)) = self.leave(|granted| granted || reason != WakeReason::Unparked) {
-                return match reason {
-                    // What was granted counts even if the deadline passed as well: it must not be lost.
-                    _ if granted => Waited::Granted(ticket),
-                    WakeReason::Refused => Waited::Refused(ticket),
-                    WakeReason::TimedOut | WakeReason::Unparked => Waited::TimedOut(ticket),
-                };
+            if self.waiter.is_told() {
+                return (true, reason);
+            }
+            if reason != WakeReason::Unparked {
+                return (self.leave(), reason);
             }
         }
     }
 
-    /// Takes the waiter out if `leaves` says so of its having been granted something: its ticket, and that answer.
-    #[inline(always)]
-    fn leave(&mut self, leaves: impl FnOnce(bool) -> bool) -> Option<(S::Ticket, bool)> {
-        let mut inner = self.queue.lock();
-        let granted = inner.lines.at(self.place.as_ref()?)?.unparker.is_none();
-        if !leaves(granted) {
-            return None;
-        }
-        let waiter = inner.lines.take(self.place.take()?)?;
+    /// Leaves the line: whether something was granted. Followed by `go_home`.
+    #[cold]
+    fn leave(&self) -> bool {
+        let mut section = self.queue.section();
+        let granted = self.waiter.is_granted();
         if !granted {
-            self.left(inner);
+            self.give_up(&mut section);
         }
-        Some((waiter.ticket, granted))
+        section.end();
+        granted
     }
 
-    /// Says that the waiter, whose place is taken, was granted nothing.
-    #[cold]
-    fn left(&self, mut inner: ShortGuard<'_, Inner<S, N>>) {
-        let mut wakes = Wakes::default();
-        S::left(&mut View::new(&mut inner, &mut wakes), self.line);
-        drop(inner);
-        wakes.wake();
+    /// The ticket, after `park` or `leave`.
+    #[inline(always)]
+    fn go_home(self) -> S::Ticket {
+        // SAFETY: both have left the line, or seen that it was told; nobody else touches it from then on.
+        let ticket = unsafe { self.waiter.take_ticket() };
+        std::mem::forget(self);
+        ticket
     }
 
-    /// What is to be done when the wait is unwound.
-    #[cold]
-    fn unwound(&mut self, place: Place) {
-        let mut wakes = Wakes::default();
-        let mut inner = self.queue.lock();
-        let mut waiter = inner.lines.take(place);
-        let mut view = View::new(&mut inner, &mut wakes);
-        match &mut waiter {
-            Some(waiter) if waiter.unparker.is_none() => S::take_back(&mut view, self.line, &mut waiter.ticket),
-            _ => S::left(&mut view, self.line),
-        }
-        drop(inner);
-        wakes.wake();
-    }
-
-    /// Leaves the line: the ticket, and whether something was granted.
-    pub(crate) fn end(mut self) -> Option<(S::Ticket, bool)> {
-        self.leave(|_| true)
+    /// Under the lock: leaves the line, without having been granted anything.
+    fn give_up(&self, section: &mut Section<'_, S, N>) {
+        // SAFETY: it was pushed into this line of this queue, and this guard is its owner's.
+        unsafe { section.inner.lines[self.line].remove(self.waiter) };
+        S::left(&mut section.view(), self.line);
     }
 }
 
-impl<S: Handover<N>, const N: usize> Drop for Waiting<'_, S, N> {
-    #[inline]
+impl<S: Handover<N>, const N: usize> Drop for Hold<'_, S, N> {
+    #[cold]
     fn drop(&mut self) {
-        if let Some(place) = self.place.take() {
-            self.unwound(place);
+        let mut section = self.queue.section();
+        if self.waiter.is_granted() {
+            // SAFETY: the lock is held, and it is out of line: nobody else comes to it.
+            let ticket = unsafe { self.waiter.ticket() };
+            S::take_back(&mut section.view(), self.line, ticket);
+        } else {
+            self.give_up(&mut section);
         }
+        section.end();
     }
 }
 
-/// The deadline that is `timeout` from now; `None`, which is for ever, if that is beyond what an `Instant` holds.
-pub(crate) fn deadline_after(timeout: Duration) -> Option<Instant> {
-    Instant::now().checked_add(timeout)
+/// A waiter that stands in line and has not parked. Dropping it leaves the line.
+pub(crate) struct Waiting<'a, S: Handover<N>, const N: usize = 1> {
+    /// Its place in line; goes before the waiter itself.
+    hold: Hold<'a, S, N>,
+    /// What the line points to.
+    #[expect(dead_code, reason = "kept for the guard")]
+    waiter: Rc<Waiter<S::Ticket>>,
 }
 
-/// The end of a wait that must not switch and cannot fail: see [`Waited::Refused`]. The caller is unwinding already.
-#[cold]
-pub(crate) fn refused(what: &str) -> ! {
-    panic!(
-        "{what} would have to wait while its greenlet is unwinding: a destructor that runs during a panic or a kill \
-         must not wait for other greenlets"
-    )
+impl<S: Handover<N>, const N: usize> Waiting<'_, S, N> {
+    /// Leaves the line: the ticket, and whether something was granted.
+    pub(crate) fn end(self) -> (S::Ticket, bool) {
+        let granted = self.hold.leave();
+        (self.hold.go_home(), granted)
+    }
+}
+
+/// What tests look at and do to it.
+#[cfg(test)]
+mod inspection {
+    use super::*;
+
+    impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
+        /// As [`WaitQueue::enter`] at the back of the line, whatever the state.
+        pub(crate) fn stand_in_line(&self, line: usize, ticket: S::Ticket) -> Waiting<'_, S, N> {
+            match self.enter(None, line, End::Back, |_| Err::<std::convert::Infallible, _>(ticket)) {
+                Ok(never) => match never {},
+                Err(waiting) => waiting,
+            }
+        }
+    }
+
+    impl<S: Handover<N>, const N: usize> View<'_, S, N> {
+        /// How many observe; counts them.
+        pub(crate) fn count_observers(&self) -> usize {
+            self.observers.count()
+        }
+
+        /// How many stand in `line`; counts them.
+        pub(crate) fn count_in(&self, line: usize) -> usize {
+            self.lines[line].iter().count()
+        }
+    }
+
+    impl<S: Handover<N>, const N: usize> Waiting<'_, S, N> {
+        /// Parks until it is granted what it waits for or `deadline` passes. Never [`Waited::AtOnce`].
+        pub(crate) fn park<R>(self, deadline: Option<Instant>, what: &'static str) -> Waited<R, S::Ticket> {
+            let (granted, reason) = self.hold.park(deadline, what, false);
+            Waited::new(granted, reason, self.hold.go_home())
+        }
+    }
 }
 
 /// A queue of tokens: the smallest primitive, for the tests of the waiting itself.
@@ -461,10 +508,7 @@ mod token {
 
     /// Parks a waiter that stands in line.
     pub(super) fn granted(waiting: Waiting<'_, Tokens>) -> bool {
-        matches!(
-            waiting.park::<Infallible>(Some(Instant::now()), "token"),
-            Waited::Granted(())
-        )
+        matches!(waiting.park::<()>(Some(Instant::now()), "token"), Waited::Granted(()))
     }
 }
 
@@ -522,7 +566,7 @@ mod tests {
     fn first_in_line_comes_before_all() {
         let queue = WaitQueue::new(Tokens(0));
         let first = stand(&queue);
-        let Err(urgent) = queue.enter(0, End::Front, |_| Err::<(), ()>(())) else {
+        let Err(urgent) = queue.enter(None, 0, End::Front, |_| Err::<(), ()>(())) else {
             unreachable!()
         };
         queue.with(put);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::sync::Choice;
 use crate::sync::wait_queue::observer::{Observation, Observer};
-use crate::sync::wait_queue::{End, Handover, View, WaitQueue, Waited};
+use crate::sync::wait_queue::{Handover, Manner, View, WaitQueue, Waited};
 use crate::time::deadline;
 use crate::wait::Waitable;
 
@@ -101,10 +101,7 @@ impl<T> JobHandle<T> {
         loop {
             let take = |view: &mut View<'_, Slot<T>>| view.state.outcome.take().ok_or(());
             let waited = match self.0.wait(0, None, "thread pool", take) {
-                Waited::Refused(()) => match self.0.enter(0, End::Back, take) {
-                    Ok(outcome) => Waited::AtOnce(outcome),
-                    Err(waiting) => waiting.block(None, "thread pool"),
-                },
+                Waited::Refused(()) => self.0.wait_so(Manner::BLOCKING, 0, "thread pool", take, || ()),
                 waited => waited,
             };
             if let Waited::AtOnce(outcome) = waited {

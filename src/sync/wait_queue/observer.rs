@@ -11,9 +11,8 @@
     )
 )]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use crate::collections::lines::Place;
 
 /// Whoever is told.
 pub(crate) trait Observe: Send + Sync {
@@ -41,58 +40,62 @@ impl Observer {
     }
 }
 
-/// The observers of one wait queue, from those who came first.
+/// The observers of one wait queue that were not told, from those who came first.
 #[derive(Default)]
 pub(super) struct Observers {
     /// Mostly nobody: then it is no more than a pointer.
-    lines: Option<Box<Lines>>,
+    waiting: Option<Box<Waiting>>,
 }
 
-/// Whoever was told is out of line and has left its observer with the one who told it.
-type Lines = crate::collections::lines::Lines<Option<Observer>, 1>;
+/// Those who wait, by their places, and how many there have been.
+#[derive(Default)]
+struct Waiting {
+    /// Who waits.
+    by_place: BTreeMap<Place, Observer>,
+    /// The next place.
+    next: Place,
+}
+
+/// Names an observer among those of one queue.
+pub(super) type Place = u64;
 
 impl Observers {
     /// Nobody.
     pub(super) const fn new() -> Observers {
-        Observers { lines: None }
+        Observers { waiting: None }
     }
 
     /// One more, behind all others.
     pub(super) fn add(&mut self, observer: Observer) -> Place {
-        self.lines
-            .get_or_insert_with(|| Box::new(Lines::new()))
-            .push_back(0, Some(observer))
+        let waiting = self.waiting.get_or_insert_default();
+        let place = waiting.next;
+        waiting.next += 1;
+        waiting.by_place.insert(place, observer);
+        place
     }
 
-    /// Takes out the first who was not told yet.
+    /// Takes out the first.
+    #[inline]
     pub(super) fn next(&mut self) -> Option<Observer> {
-        self.lines.as_mut()?.step_out_first(0, |_| true)?.take()
+        let (_, observer) = self.waiting.as_mut()?.by_place.pop_first()?;
+        Some(observer)
     }
 
-    /// Gives up a place. What is left is dropped by the caller, after the lock.
-    pub(super) fn remove(&mut self, place: Place) -> Removed {
-        let Some(lines) = &mut self.lines else {
-            return Removed(None, None);
-        };
-        let observer = lines.take(place).flatten();
-        let unused = if lines.is_vacant() { self.lines.take() } else { None };
-        Removed(observer, unused)
+    /// Gives up a place. What was left there is dropped by the caller, after the lock.
+    pub(super) fn remove(&mut self, place: Place) -> Option<Observer> {
+        self.waiting.as_mut()?.by_place.remove(&place)
     }
 
     /// How many there are that were not told.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
-        self.lines.as_ref().map_or(0, |lines| lines.len(0))
+        self.waiting.as_ref().map_or(0, |waiting| waiting.by_place.len())
     }
 }
 
-/// What is to be dropped after the lock: an observer, and the last one's lines.
-#[expect(dead_code, reason = "only dropped")]
-pub(super) struct Removed(Option<Observer>, Option<Box<Lines>>);
-
 /// Where an observer can be taken out again.
 pub(super) trait Observed {
-    /// Takes it out.
+    /// Takes it out, if it was not told.
     fn forget(&self, place: Place);
 }
 
