@@ -10,17 +10,18 @@
 //! 1. The descriptor that stands for the process (pidfd_open(2)) is opened before the process is reaped, so it is never
 //!    somebody else's. It says only that it is worth asking; the answer is `waitpid`'s, by std, which asks once and keeps it.
 //! 2. The lock around std's handle is held for a system call that does not wait, and never across a park.
-//! 3. Who observes a child (`wait`, `iwait`) has a greenlet of its own that waits for the descriptor and tells. It lives as
-//!    long as the observation: a kill ends it.
+//! 3. Who observes a child (`wait`, `iwait`) has a greenlet of its own that waits for a duplicate of the descriptor and tells.
+//!    It lives as long as the observation, whose end closes the duplicate: a kill would not do where nothing can unwind.
 
 use std::fmt;
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{ExitStatus, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::greenlet::{Builder, Greenlet, scope};
+use crate::greenlet::{Builder, scope};
 use crate::hub::source::Direction;
 use crate::io::{Limit, Source, Wait};
 use crate::sync::wait_queue::observer::{Observation, Observer};
@@ -199,9 +200,13 @@ impl Process {
         match &self.end {
             // What is reaped already has its status at hand.
             None => self.status(),
-            // Nothing is read: the descriptor stays readable, for all who wait.
-            Some(end) => end.run(END, || Ok(limit), |_| self.status(), |_| false),
+            Some(end) => self.wait_by(end, limit),
         }
+    }
+
+    /// As [`wait`](Self::wait), by this descriptor of the process. Nothing is read: it stays readable for all who wait.
+    fn wait_by(&self, end: &Source<OwnedFd>, limit: Limit) -> io::Result<ExitStatus> {
+        end.run(END, || Ok(limit), |_| self.status(), |_| false)
     }
 }
 
@@ -214,29 +219,65 @@ impl Waitable for Child {
             observer.tell();
             return Observation::over();
         }
-        let process = self.process.clone();
-        let watcher = Builder::new().name(format!("child {}", process.id)).spawn(move || {
-            while process.is_running() {
-                // It fails only if the hub cannot watch one descriptor more: then the status is looked at now and then.
-                if process.wait(Limit::Never).is_err() {
-                    sleep(PAUSE);
-                }
-            }
-            observer.tell();
+        let watch = Arc::new(Watch {
+            process: self.process.clone(),
+            end: self.process.end.as_ref().and_then(|end| {
+                let duplicate = end.get_ref().try_clone().ok()?;
+                Some(Source::of_nonblocking(duplicate))
+            }),
+            over: AtomicBool::new(false),
+        });
+        let watcher = Builder::new().name(format!("child {}", self.id())).spawn({
+            let watch = watch.clone();
+            move || watch.run(observer)
         });
         match watcher {
-            Ok(watcher) => Observation::by(Watcher(watcher)),
+            Ok(_) => Observation::by(Observing(watch)),
             Err(error) => panic!("iora: spawning a greenlet failed: {error}"),
         }
     }
 }
 
-/// The greenlet of an observation. Dropping it ends it.
-struct Watcher(Greenlet<()>);
+/// What an observation shares with the greenlet that waits for it.
+struct Watch {
+    /// Which process.
+    process: Arc<Process>,
+    /// A duplicate of its descriptor; `None` if there are no descriptors left.
+    end: Option<Source<OwnedFd>>,
+    /// Nobody observes any more.
+    over: AtomicBool,
+}
 
-impl Drop for Watcher {
+impl Watch {
+    /// Tells the observer of the end of the process.
+    fn run(&self, observer: Observer) {
+        while !self.is_over() {
+            if !self.process.is_running() {
+                return observer.tell();
+            }
+            let waited = self.end.as_ref().map(|end| self.process.wait_by(end, Limit::Never));
+            // Without a descriptor, or a hub that can watch it, the status is looked at now and then.
+            if !matches!(waited, Some(Ok(_))) && !self.is_over() {
+                sleep(PAUSE);
+            }
+        }
+    }
+
+    /// Whether nobody observes any more.
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+}
+
+/// The observation. Dropping it ends its greenlet.
+struct Observing(Arc<Watch>);
+
+impl Drop for Observing {
     fn drop(&mut self) {
-        self.0.kill_nowait();
+        self.0.over.store(true, Ordering::Release);
+        if let Some(end) = &self.0.end {
+            end.close();
+        }
     }
 }
 
@@ -265,7 +306,7 @@ mod tests {
         let holders = |child: &Child| Arc::strong_count(&child.process);
         let mut iterator = iwait([&cat, &cat], Duration::ZERO);
         assert_eq!(iterator.next().map(|(index, _)| index), None);
-        assert_eq!(holders(&cat), 3);
+        assert_eq!(holders(&cat), 3, "two watches");
         drop(iterator);
         yield_now();
         assert_eq!(holders(&cat), 1, "the watchers have ended");

@@ -297,6 +297,10 @@ impl<V: 'static> Member<V> {
 impl<V> Drop for Member<V> {
     fn drop(&mut self) {
         if let Body::Suspended(mut coroutine) = mem::replace(self.body.get_mut(), Body::Dead) {
+            if cfg!(panic = "abort") {
+                // It cannot be unwound.
+                return coroutine.leak();
+            }
             self.slot.dropped.set(true);
             // It is not the one that has control, so it cannot suspend any more: it ends.
             match self.slot.nested.resume(&mut coroutine) {
