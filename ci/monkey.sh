@@ -6,6 +6,10 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need "monkey" nm
 
-[ $# -gt 0 ] || set -- --lib --bins --tests --examples
+if [ $# -eq 0 ]; then
+    # Some tests run the examples, which `--examples` builds only as tests.
+    tests cargo build --locked --features monkey --examples
+    set -- --lib --bins --tests --examples
+fi
 tests cargo test --locked --no-fail-fast --features monkey "$@"
 finish
