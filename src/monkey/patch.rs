@@ -1,17 +1,34 @@
 //! Switching hooks on, and off for a scope.
 
 use std::io;
+use std::sync::Once;
 use std::sync::atomic::Ordering;
 
 use super::frame::{DNS, PATCHED, SELECT, SOCKET, SUBPROCESS, THREAD, TIME};
 use super::report::{self, Report};
+use super::table;
 use crate::hub::hooks;
+use crate::sys::process;
 
 /// Switches groups of hooks on, if they are reached.
 fn patch(groups: u32) -> io::Result<Report> {
     report::check(groups)?;
+    static FORKS: Once = Once::new();
+    FORKS.call_once(|| {
+        table::owned_by_this_process();
+        process::in_forks(in_child);
+    });
     let before = PATCHED.fetch_or(groups, Ordering::SeqCst);
     Ok(Report::of(before | groups))
+}
+
+/// What a fork does first. The hubs are its parent's, and locks may be held by threads that it does not have: where there are
+/// hubs, its calls are the system's alone.
+extern "C" fn in_child() {
+    if process::has_hubs() {
+        PATCHED.store(0, Ordering::SeqCst);
+    }
+    table::owned_by_this_process();
 }
 
 /// Makes all blocking functions of libc cooperative, for the whole process and for good: to be called at the top of `main`.

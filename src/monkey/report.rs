@@ -41,7 +41,7 @@ fn hooks() -> impl Iterator<Item = Hook> {
         SELECT fortified: __poll_chk __ppoll_chk;
         THREAD futex: syscall;
         THREAD join: pthread_join;
-        SUBPROCESS children: wait waitpid wait4 waitid;
+        SUBPROCESS children: wait waitpid wait3 wait4 waitid;
     }
     .into_iter()
 }

@@ -212,8 +212,13 @@ impl Slot {
     /// The descriptor is about to be closed: wakes who waits for it, and forgets all.
     #[inline]
     fn clear(&self, fd: RawFd) {
-        if self.registered.swap(false, Ordering::AcqRel) {
-            self.end_registrations(fd);
+        if self.registered.load(Ordering::Relaxed) || self.shared.load(Ordering::Relaxed) {
+            if is_borrowed() {
+                return;
+            }
+            if self.registered.swap(false, Ordering::AcqRel) {
+                self.end_registrations(fd);
+            }
         }
         self.kind.store(UNKNOWN, Ordering::Relaxed);
         self.asked.store(0, Ordering::Relaxed);
@@ -231,6 +236,21 @@ impl Slot {
             registration.end(borrowed, false);
         }
     }
+}
+
+/// The process that the table belongs to.
+static OWNER: AtomicU32 = AtomicU32::new(0);
+
+/// The table is the calling process's: at the first patch, and in a fork.
+pub(super) fn owned_by_this_process() {
+    OWNER.store(system!(SYS_getpid) as u32, Ordering::Relaxed);
+}
+
+/// Whether the caller has the table on loan: between vfork(2) and the new program, a child has descriptors of its own in its
+/// parent's memory.
+#[cold]
+fn is_borrowed() -> bool {
+    system!(SYS_getpid) as u32 != OWNER.load(Ordering::Relaxed)
 }
 
 /// `fd` is about to be closed.

@@ -8,22 +8,33 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Set in the child of a fork, never in the parent.
 static FORKED: AtomicBool = AtomicBool::new(false);
 
+/// Whether [`forked`] is being told.
+static WATCHED: Once = Once::new();
+
 /// Has [`forked`] tell the truth from now on. To be called before the first hub is made.
 pub(crate) fn watch_forks() {
     extern "C" fn in_child() {
         FORKED.store(true, Ordering::Relaxed);
     }
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: the handler is a function of the program, lives for ever, and only stores to an atomic.
-        let result = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-        assert_eq!(
-            result,
-            0,
-            "iora: pthread_atfork failed: {}",
-            io::Error::from_raw_os_error(result)
-        );
-    });
+    WATCHED.call_once(|| in_forks(in_child));
+}
+
+/// Has the child of every fork call this first. It makes no call that a signal handler may not make.
+pub(crate) fn in_forks(in_child: extern "C" fn()) {
+    // SAFETY: the handler is a function of the program and lives for ever; it does little, as said above.
+    let result = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    assert_eq!(
+        result,
+        0,
+        "iora: pthread_atfork failed: {}",
+        io::Error::from_raw_os_error(result)
+    );
+}
+
+/// Whether the process has, or had, hubs.
+#[cfg(feature = "monkey")]
+pub(crate) fn has_hubs() -> bool {
+    WATCHED.is_completed()
 }
 
 /// Whether this process is the child of a `fork` without `exec`. It shares its parent's epoll sets, so it must leave
