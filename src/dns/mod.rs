@@ -15,6 +15,7 @@ mod config;
 mod error;
 mod flight;
 pub(crate) mod hosts;
+mod interfaces;
 pub(crate) mod literal;
 pub(crate) mod message;
 pub(crate) mod name;

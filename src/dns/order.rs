@@ -1,22 +1,27 @@
 //! The order in which a host's addresses are tried: RFC 6724, section 6.
 //!
 //! Each destination is judged together with the source address that the system would use for it, which the caller
-//! finds out (by connecting a datagram socket, which sends nothing) and passes in: this file is pure.
-//! Rules 3, 4 and 7 (deprecated, home and native addresses) need to know more of the machine than can be asked
-//! cheaply, and are left out, as other stub resolvers do. The rules compare pairs, but each of the remaining ones compares one property
-//! of a destination and its source, so that all together are one sort key.
+//! finds out (by connecting a datagram socket, which sends nothing) and passes in with what matters in it: this file is pure.
+//! The rules compare pairs, but each of them compares one property of a destination and its source, so that all together
+//! are one sort key.
 
 use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv6Addr};
+
+use super::interfaces::Traits;
 
 /// The longest part of a source address that names its network: longer matches say nothing about nearness.
 const NETWORK_BITS: u32 = 64;
 
 /// Sorts `destinations` so that the most promising comes first. Those that are equally good keep their order.
 ///
-/// Each comes with the source address for it, `None` when it cannot be reached at all.
-pub(crate) fn sort<T>(destinations: &mut [(T, Option<IpAddr>)], address: impl Fn(&T) -> IpAddr) {
-    destinations.sort_by_cached_key(|(destination, source)| Rank::of(address(destination), *source));
+/// Each comes with the source address for it, `None` when it cannot be reached at all; `traits` says what matters in that.
+pub(crate) fn sort<T>(
+    destinations: &mut [(T, Option<IpAddr>)],
+    address: impl Fn(&T) -> IpAddr,
+    traits: impl Fn(IpAddr) -> Traits,
+) {
+    destinations.sort_by_cached_key(|(destination, source)| Rank::of(address(destination), *source, &traits));
 }
 
 /// The rules in their order; less is better.
@@ -26,10 +31,16 @@ struct Rank {
     unusable: bool,
     /// Rule 2: prefer a source of the same scope.
     scope_differs: bool,
+    /// Rule 3: avoid a deprecated source.
+    deprecated: bool,
+    /// Rule 4: prefer a home address as the source.
+    away: bool,
     /// Rule 5: prefer a source of the same label.
     label_differs: bool,
     /// Rule 6: prefer the higher precedence.
     precedence: Reverse<u8>,
+    /// Rule 7: prefer what is not reached through a tunnel.
+    tunnelled: bool,
     /// Rule 8: prefer the smaller scope.
     scope: u8,
     /// Rule 9: prefer the longest prefix in common with the source; told for IPv6 alone.
@@ -38,14 +49,18 @@ struct Rank {
 
 impl Rank {
     /// How good `destination` is, reached from `source`.
-    fn of(destination: IpAddr, source: Option<IpAddr>) -> Rank {
+    fn of(destination: IpAddr, source: Option<IpAddr>, traits: impl Fn(IpAddr) -> Traits) -> Rank {
         let policy = Policy::of(destination);
         let scope = scope(destination);
+        let traits = source.map(traits).unwrap_or_default();
         Rank {
             unusable: source.is_none(),
             scope_differs: source.is_none_or(|source| self::scope(source) != scope),
+            deprecated: traits.deprecated,
+            away: !traits.home,
             label_differs: source.is_none_or(|source| Policy::of(source).label != policy.label),
             precedence: Reverse(policy.precedence),
+            tunnelled: traits.tunnelled,
             scope,
             common_bits: Reverse(source.map_or(0, |source| common_bits(destination, source))),
         }
@@ -169,15 +184,19 @@ mod tests {
     use proptest::prelude::*;
 
     fn sorted(pairs: &[(&str, &str)]) -> Vec<String> {
+        sorted_with(pairs, |_| Traits::default())
+    }
+
+    fn sorted_with(pairs: &[(&str, &str)], traits: impl Fn(IpAddr) -> Traits) -> Vec<String> {
         let mut pairs: Vec<(IpAddr, Option<IpAddr>)> = pairs
             .iter()
             .map(|(to, from)| (to.parse().expect("an address"), from.parse().ok()))
             .collect();
-        sort(&mut pairs, |address| *address);
+        sort(&mut pairs, |address| *address, traits);
         pairs.iter().map(|(address, _)| address.to_string()).collect()
     }
 
-    /// The examples of RFC 6724, section 10.2, as far as they do not rest on the rules left out.
+    /// Examples of RFC 6724, section 10.2.
     #[test]
     fn the_examples_of_the_standard() {
         assert_eq!(
@@ -199,6 +218,51 @@ mod tests {
         assert_eq!(
             sorted(&[("2002:c633:6401::1", "2002:c633:6401::2"), ("2001:db8:1::1", "fe80::2")]),
             ["2002:c633:6401::1", "2001:db8:1::1"]
+        );
+    }
+
+    #[test]
+    fn a_deprecated_source_a_home_address_and_a_tunnel() {
+        let pairs = [("2001:db8:1::1", "2001:db8:1::2"), ("198.51.100.121", "198.51.100.117")];
+        let usual = Traits::default();
+        let turned = ["198.51.100.121", "2001:db8:1::1"];
+        let of_ipv6 = |traits: Traits| sorted_with(&pairs, |source| if source.is_ipv6() { traits } else { usual });
+        assert_eq!(
+            of_ipv6(Traits {
+                deprecated: true,
+                ..usual
+            }),
+            turned
+        );
+        let six_to_four = [("2002:c633:6401::1", "2002:c633:6401::2"), ("192.0.2.1", "192.0.2.2")];
+        assert_eq!(sorted(&six_to_four)[0], "192.0.2.1");
+        let home = |source: IpAddr| Traits {
+            home: source.is_ipv6(),
+            ..usual
+        };
+        assert_eq!(
+            sorted_with(&six_to_four, home)[0],
+            "2002:c633:6401::1",
+            "rule 4 comes before rule 6"
+        );
+        // Equal in all that comes before rule 7, and the tunnel's the nearer one.
+        let two = [
+            ("2001:db8:1::1", "2001:db8:1::2"),
+            ("2001:db8:ffff::1", "2001:db8:9::2"),
+        ];
+        let tunnel = |source: IpAddr| Traits {
+            tunnelled: source == IpAddr::from([0x2001, 0xdb8, 1, 0, 0, 0, 0, 2]),
+            ..usual
+        };
+        assert_eq!(sorted(&two)[0], "2001:db8:1::1");
+        assert_eq!(sorted_with(&two, tunnel)[0], "2001:db8:ffff::1");
+        assert_eq!(
+            of_ipv6(Traits {
+                tunnelled: true,
+                ..usual
+            })[0],
+            "2001:db8:1::1",
+            "rule 6 comes before rule 7"
         );
     }
 
@@ -246,10 +310,14 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_is_lost_and_sorting_again_changes_nothing(pairs: Vec<(IpAddr, Option<IpAddr>)>) {
+            let traits = |source: IpAddr| Traits {
+                deprecated: source.is_ipv6(),
+                ..Traits::default()
+            };
             let mut once = pairs.clone();
-            sort(&mut once, |address| *address);
+            sort(&mut once, |address| *address, traits);
             let mut twice = once.clone();
-            sort(&mut twice, |address| *address);
+            sort(&mut twice, |address| *address, traits);
             prop_assert_eq!(&once, &twice);
             let (mut before, mut after) = (pairs, once);
             before.sort();

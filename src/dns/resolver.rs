@@ -21,6 +21,7 @@ use std::time::Instant;
 use super::answers::{Answers, Trouble};
 use super::config::Config;
 use super::error::{Failure, LookupError};
+use super::interfaces::Interfaces;
 use super::literal::{self, Address};
 use super::message::{Kind, Status};
 use super::name::HostName;
@@ -323,6 +324,15 @@ fn sort(addresses: &mut Vec<Address>) {
         .drain(..)
         .map(|address| (address, socket::source_for(address.with_port(DISCARD))))
         .collect();
-    order::sort(&mut with_sources, |address| address.ip);
+    // What is sent from one address differs in nothing that can be read of it.
+    let (first, mut sources) = (with_sources[0].1, with_sources.iter().map(|(_, source)| *source));
+    let differ = sources.any(|source| source != first);
+    let interfaces = if differ {
+        socket::interfaces()
+    } else {
+        Interfaces::default()
+    };
+    let traits = |source| interfaces.traits(source, socket::is_tunnel);
+    order::sort(&mut with_sources, |address| address.ip, traits);
     addresses.extend(with_sources.into_iter().map(|(address, _)| address));
 }

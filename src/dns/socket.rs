@@ -3,11 +3,13 @@
 //! The sockets belong to one look-up of one greenlet each, and end with it. They are tried first and waited for
 //! only when that would block, so what has come already is got even after the deadline.
 
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Instant;
 
+use super::interfaces::Interfaces;
 use crate::hub::source::Direction;
 use crate::io::{Limit, Source, Wait};
 use crate::sys::{connect, random};
@@ -109,6 +111,20 @@ pub(crate) fn source_for(destination: SocketAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind(any_address(destination)).ok()?;
     socket.connect(destination).ok()?;
     socket.local_addr().ok().map(|address| address.ip())
+}
+
+/// This machine's own IPv6 addresses; none where the kernel does not tell.
+pub(crate) fn interfaces() -> Interfaces {
+    let table = fs::read("/proc/net/if_inet6").unwrap_or_default();
+    Interfaces::parse(&table)
+}
+
+/// Whether an interface is one that packs packets into others; not if the system does not say so.
+pub(crate) fn is_tunnel(interface: &str) -> bool {
+    /// `ARPHRD_TUNNEL`, `ARPHRD_TUNNEL6`, `ARPHRD_SIT` and `ARPHRD_IPGRE`.
+    const TUNNELS: [&str; 4] = ["768", "769", "776", "778"];
+    let kind = fs::read_to_string(format!("/sys/class/net/{interface}/type")).unwrap_or_default();
+    TUNNELS.contains(&kind.trim_end())
 }
 
 /// A number that nobody can guess.
