@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -345,4 +345,50 @@ fn spawn_later_is_never_early() {
     assert!(!never.join_timeout(SHORT));
     never.kill();
     assert!(matches!(never.get(), Err(Exit::Killed)));
+}
+
+/// What became of what links spawned as their thread ended, and whether the last link was called. With a generator first,
+/// the thread's stacks outlive its hub.
+fn spawned_by_links_of_a_thread_that_ends(generator_first: bool) -> (Vec<Ending>, bool) {
+    let (sender, spawned) = mpsc::channel();
+    let called = Arc::new(AtomicBool::new(false));
+    let thread = thread::spawn({
+        let called = called.clone();
+        move || {
+            if generator_first {
+                iora::Generator::new(|_: &iora::Yielder<(), ()>, ()| ()).for_each(drop);
+            }
+            let left_behind = iora::spawn(|| iora::sleep(LONG));
+            iora::yield_now();
+            left_behind.link({
+                let sender = sender.clone();
+                move |_| {
+                    // An error means that nothing was spawned.
+                    let _ = Builder::new().spawn(|| 1).map(|job| sender.send(job));
+                }
+            });
+            left_behind.link(move |_| drop(sender.send(iora::spawn(|| 2))));
+            left_behind.link(move |ending| called.store(ending == Ending::Abandoned, Ordering::SeqCst));
+        }
+    });
+    thread.join().expect("whatever its links do");
+    let endings = spawned
+        .iter()
+        .map(|job| {
+            job.join();
+            job.ending().expect("it was joined")
+        })
+        .collect();
+    (endings, called.load(Ordering::SeqCst))
+}
+
+#[test]
+fn what_a_link_spawns_as_its_thread_ends_never_runs_and_harms_nobody() {
+    assert_eq!(
+        spawned_by_links_of_a_thread_that_ends(false),
+        (vec![], true),
+        "no stack is left"
+    );
+    let all = vec![Ending::Abandoned; 2];
+    assert_eq!(spawned_by_links_of_a_thread_that_ends(true), (all, true));
 }

@@ -174,6 +174,10 @@ impl<T> Greenlet<T> {
 
     /// Has `link` called when the greenlet has ended: on its stack, in the order of addition, each whatever becomes of
     /// the others. Called at once, by the caller, if the greenlet has ended and its links have been called.
+    ///
+    /// A greenlet that its thread left behind has its links called as the thread ends, by what is left of it: what they spawn
+    /// there never runs, and mostly cannot be spawned any more ([`Builder::spawn`](crate::Builder::spawn) returns an error,
+    /// [`spawn`](crate::spawn) panics, which ends that link alone).
     pub fn link(&self, link: impl FnOnce(Ending) + Send + 'static) -> LinkId {
         match self.shared().link(Box::new(link)) {
             Ok(number) => LinkId(number),
