@@ -53,8 +53,8 @@
 //!
 //! Nothing unwinds through C. A greenlet that is killed, or whose [`timeout`](crate::timeout) expires, in a hooked call gets
 //! `ECANCELED` from it and from every such call after it, until it comes to a call of iora's own, which raises it, or ends:
-//! then it has been killed, and the timeout has elapsed, whatever it returned. A sleep ends early. A lock, and
-//! a join of a thread, go on waiting.
+//! then it has been killed, and the timeout has elapsed, whatever it returned. A sleep ends early. A lock, and the join of a
+//! thread, go on waiting. tokio panics when its `epoll_wait` fails: that is then how the greenlet ends.
 //!
 //! # Signal handlers
 //!

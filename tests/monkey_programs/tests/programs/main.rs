@@ -16,6 +16,7 @@ mod mysql;
 mod native_tls;
 mod postgres;
 mod redis;
+mod timeouts;
 mod tiny_http;
 mod tungstenite;
 mod ureq;

@@ -8,7 +8,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, Opts, OptsBuilder};
 
 /// How to connect.
-fn address(port: u16) -> Opts {
+pub(super) fn address(port: u16) -> Opts {
     OptsBuilder::new()
         .ip_or_hostname(Some("127.0.0.1"))
         .tcp_port(port)
