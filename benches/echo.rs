@@ -1,16 +1,9 @@
 //! What a request costs a server: `echo_cN` keeps N connections open, each of which sends 64 bytes, waits for
 //! them to come back, and sends the next.
 //!
-//! ```text
-//!  CPU 0: server, one process          CPU 1: load, one process
-//!  any runtime, std's socket calls  ◀──▶  mio by hand, N requests under way
-//! ```
-//!
-//! Four figures: CPU time of the server a request, as the kernel accounts it to that process; requests a second;
-//! and how long a request takes, at the median and at the 99th percentile. The server's CPU time is the one to look
-//! at: the others also tell how fast the load is. All runtimes read into a buffer larger than
-//! a request, so that a short read may tell them that the socket is drained. `mio` is a state machine by hand,
-//! `corosensei` a coroutine a connection on the same loop.
+//! `common/load.rs` tells how it is measured. All runtimes read into a buffer larger than a request, so that a short read may
+//! tell them that the socket is drained. `mio` is a state machine by hand, `corosensei` a coroutine a connection on the same
+//! loop.
 
 #![expect(clippy::print_stdout, reason = "a server tells its port on stdout")]
 
@@ -19,39 +12,25 @@ mod common;
 mod cpu_time;
 #[path = "common/limits.rs"]
 mod limits;
+#[path = "common/load.rs"]
+mod load;
 
-use std::env;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
 
-use common::{Case, Figure, Outcome, percentile, quick, scaled};
+use common::{Case, quick};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
-use cpu_time::cpu_time;
+use load::{BUFFER, Server, echo, listen, threads};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{self, Runtime};
 
-/// Bytes of a request.
-const REQUEST: usize = 64;
-
-/// Bytes of a server's buffer.
-const BUFFER: usize = 1024;
-
-/// How many connections may wait to be accepted; std's listeners queue 128.
-const BACKLOG: usize = 64;
-
-/// The argument that makes this binary a server.
-const SERVE: &str = "--serve";
-
-/// A server never returns, and tells its port once it listens.
-const SERVERS: [(&str, fn()); 7] = [
+/// Who serves.
+const SERVERS: [Server; 7] = [
     ("iora", iora),
     ("tokio-ct", tokio_ct),
     ("tokio-mt2", tokio_mt2),
@@ -62,190 +41,22 @@ const SERVERS: [(&str, fn()); 7] = [
 ];
 
 fn main() -> ExitCode {
-    if let [_, serve, runtime] = &*env::args().collect::<Vec<_>>()
-        && serve == SERVE
-    {
-        return serve_as(runtime);
+    if let Some(code) = load::serve(&SERVERS) {
+        return code;
     }
     let counts: &[usize] = if quick() { &[10] } else { &[50, 1_000, 10_000] };
     let mut cases = Vec::new();
     for &count in counts {
         for (runtime, _) in SERVERS {
             cases.push(Case::new(format!("echo_c{count}"), runtime, move || {
-                load(runtime, count)
+                load::load(runtime, count)
             }));
         }
     }
     common::run(3, &cases)
 }
 
-/// The server's process.
-fn serve_as(runtime: &str) -> ExitCode {
-    common::limit_time();
-    limits::end_with_parent();
-    limits::raise_descriptors();
-    limits::pin(0);
-    if let Some((_, serve)) = SERVERS.iter().find(|(name, _)| *name == runtime) {
-        serve();
-    }
-    ExitCode::FAILURE
-}
-
-// ---- The load ----------------------------------------------------------------------------------------
-
-/// One connection of the load.
-struct Caller {
-    /// The connection.
-    stream: TcpStream,
-    /// When the request under way was sent.
-    sent: Instant,
-    /// How many bytes of it are still to come back.
-    missing: usize,
-}
-
-/// Starts a server and puts load on it.
-fn load(runtime: &str, count: usize) -> Outcome {
-    let allowed = limits::raise_descriptors();
-    if allowed < count as u64 + 32 {
-        return Err(format!("RLIMIT_NOFILE allows {allowed} descriptors"));
-    }
-    limits::pin(1);
-    let mut server = start_server(runtime).map_err(|error| error.to_string())?;
-    let outcome = put_load(&mut server, count).map_err(|error| error.to_string());
-    server
-        .kill()
-        .and_then(|()| server.wait())
-        .map_err(|error| error.to_string())?;
-    outcome
-}
-
-/// Starts this binary as a server.
-fn start_server(runtime: &str) -> io::Result<Child> {
-    Command::new(env::current_exe()?)
-        .args([SERVE, runtime])
-        .stdout(Stdio::piped())
-        .spawn()
-}
-
-/// Connects, warms up, measures.
-fn put_load(server: &mut Child, count: usize) -> io::Result<Vec<Figure>> {
-    let mut line = String::new();
-    BufReader::new(server.stdout.take().expect("piped")).read_line(&mut line)?;
-    let port = line
-        .trim()
-        .parse()
-        .map_err(|_| io::Error::other("the server told no port"))?;
-    let process = libc::pid_t::try_from(server.id()).map_err(io::Error::other)?;
-
-    let mut poll = Poll::new()?;
-    let mut callers = connect(port, count)?;
-    for (number, caller) in callers.iter_mut().enumerate() {
-        let descriptor = caller.stream.as_raw_fd();
-        poll.registry()
-            .register(&mut SourceFd(&descriptor), Token(number), Interest::READABLE)?;
-        caller.send()?;
-    }
-
-    exchange(
-        &mut poll,
-        &mut callers,
-        scaled(Duration::from_millis(200), Duration::from_millis(20)),
-    )?;
-    let (start, before) = (Instant::now(), cpu_time(process));
-    let mut times = exchange(
-        &mut poll,
-        &mut callers,
-        scaled(Duration::from_millis(700), Duration::from_millis(50)),
-    )?;
-    let (elapsed, spent) = (start.elapsed(), cpu_time(process).saturating_sub(before));
-    Ok(vec![
-        Figure::each("cpu_ns", spent.as_nanos() as f64, times.len()),
-        Figure::new("req_s", times.len() as f64 / elapsed.as_secs_f64()),
-        Figure::new("p50_us", percentile(&mut times, 0.50)),
-        Figure::new("p99_us", percentile(&mut times, 0.99)),
-    ])
-}
-
-/// Opens connections, and has one request go over each before there are many more: so the server has surely
-/// accepted it, and its backlog never overflows. Closing them leaves no state behind in the kernel.
-fn connect(port: u16, count: usize) -> io::Result<Vec<Caller>> {
-    let mut callers = Vec::with_capacity(count);
-    while callers.len() < count {
-        let first = callers.len();
-        for _ in first..count.min(first + BACKLOG) {
-            let stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
-            stream.set_nodelay(true)?;
-            SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
-            (&stream).write_all(&[1; REQUEST])?;
-            callers.push(Caller {
-                stream,
-                sent: Instant::now(),
-                missing: 0,
-            });
-        }
-        for caller in &mut callers[first..] {
-            caller.stream.read_exact(&mut [0; REQUEST])?;
-            caller.stream.set_nonblocking(true)?;
-        }
-    }
-    Ok(callers)
-}
-
-impl Caller {
-    /// Sends a request; the socket has room, for nothing else is under way.
-    fn send(&mut self) -> io::Result<()> {
-        self.missing = REQUEST;
-        self.stream.write_all(&[1; REQUEST])
-    }
-
-    /// Takes what has come; whether that completes the answer.
-    fn receive(&mut self) -> io::Result<bool> {
-        match self.stream.read(&mut [0; BUFFER]) {
-            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
-            Ok(length) if length > self.missing => Err(io::Error::other("more came back than was sent")),
-            Ok(length) => {
-                self.missing -= length;
-                Ok(self.missing == 0)
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// Keeps every caller's request under way for that long; microseconds that each one took.
-fn exchange(poll: &mut Poll, callers: &mut [Caller], period: Duration) -> io::Result<Vec<f64>> {
-    let mut events = Events::with_capacity(1024);
-    let mut times = Vec::with_capacity(1 << 20);
-    let end = Instant::now() + period;
-    loop {
-        poll.poll(&mut events, Some(Duration::from_secs(5)))?;
-        if events.is_empty() {
-            return Err(io::Error::other("the server does not answer"));
-        }
-        for event in &events {
-            let caller = &mut callers[event.token().0];
-            if caller.receive()? {
-                let now = Instant::now();
-                times.push((now - caller.sent).as_nanos() as f64 / 1_000.0);
-                caller.sent = now;
-                caller.send()?;
-            }
-        }
-        if Instant::now() >= end {
-            return Ok(times);
-        }
-    }
-}
-
 // ---- The servers -------------------------------------------------------------------------------------
-
-/// A listener on any free port, which it tells.
-fn listen() -> TcpListener {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("binds");
-    println!("{}", listener.local_addr().expect("bound").port());
-    listener
-}
 
 /// A greenlet a connection, on one hub.
 fn iora() {
@@ -254,26 +65,6 @@ fn iora() {
         let stream = stream.expect("accepts");
         stream.set_nodelay(true).expect("an option");
         drop(iora::spawn(move || echo(stream)));
-    }
-}
-
-/// A thread a connection.
-fn threads() {
-    for stream in listen().incoming() {
-        let stream = stream.expect("accepts");
-        stream.set_nodelay(true).expect("an option");
-        let thread = thread::Builder::new().stack_size(64 * 1024);
-        thread.spawn(move || echo(stream)).expect("a thread");
-    }
-}
-
-/// Sends back what comes until the other side is gone: plain blocking code.
-fn echo(mut stream: impl Read + Write) {
-    let mut buffer = [0; BUFFER];
-    while let Ok(length @ 1..) = stream.read(&mut buffer) {
-        if stream.write_all(&buffer[..length]).is_err() {
-            break;
-        }
     }
 }
 

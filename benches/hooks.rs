@@ -1,28 +1,39 @@
 //! What the hooks of libc cost, and what unmodified code gains by them (feature `monkey`).
 //!
-//! `hook_recv` is a `recv` of one byte that is there; `hook_off` the same on a thread without a hub. `bare` makes the system
-//! call without libc. `echo_std_c1000` is an echo over `std::net` on 1,000 connections, clients and server in one process: wall
-//! time a request. `std_mutex_1000` is a `std::sync::Mutex` whose holder parks, contended by 1,000 greenlets: time an
+//! `hook_recv` is a `recv` of one byte that is there; `hook_off` the same on a thread without a hub. `bare` is a function of
+//! the same form that makes the system call and nothing else, `libc` the C library's own. `echo_std_c1000` is an echo over
+//! `std::net` on 1,000 connections (`common/load.rs`) beside iora's own sockets and threads. `std_mutex_1000` is a `std::sync::Mutex` whose holder parks, contended by 1,000 greenlets: time an
 //! acquisition, beside that of iora's own. `getaddrinfo` looks a name of the hosts file up.
 #![expect(unsafe_code, reason = "calls libc, and the kernel without it")]
 
 mod common;
+#[path = "common/cpu_time.rs"]
+mod cpu_time;
 #[path = "common/limits.rs"]
-#[expect(dead_code, reason = "shared with benches that need more of it")]
 mod limits;
+#[path = "common/load.rs"]
+mod load;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::ffi::{c_int, c_void};
+use std::hint::black_box;
+use std::io::Write;
+use std::net::ToSocketAddrs;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Case, Figure, scaled};
+use load::{Server, echo, listen, threads};
+
+/// Who serves the echo.
+const SERVERS: [Server; 3] = [("iora", echo_std), ("iora-net", echo_net), ("thread", threads)];
 
 fn main() -> ExitCode {
+    if let Some(code) = load::serve(&SERVERS) {
+        return code;
+    }
     let mut cases = Vec::new();
     let mut add = |bench, runtime, count, work: fn(usize) -> Duration| {
         cases.push(Case::new(bench, runtime, move || {
@@ -31,25 +42,23 @@ fn main() -> ExitCode {
     };
     let count = scaled(1_000_000, 1_000);
     add("hook_recv", "iora", count, |count| {
-        in_greenlet(move || receive(count, libc_receive))
+        in_greenlet(move || receive(count, libc::recv))
     });
     add("hook_recv", "bare", count, |count| {
-        in_greenlet(move || receive(count, bare_receive))
+        in_greenlet(move || receive(count, bare))
+    });
+    add("hook_recv", "libc", count, |count| {
+        in_greenlet(move || receive(count, original()))
     });
     add("hook_off", "iora", count, |count| {
-        without_hub(move || receive(count, libc_receive))
+        without_hub(move || receive(count, libc::recv))
     });
     add("hook_off", "bare", count, |count| {
-        without_hub(move || receive(count, bare_receive))
+        without_hub(move || receive(count, bare))
     });
-    let count = scaled(200_000, 2_000);
-    add("echo_std_c1000", "iora", count, |count| {
-        in_greenlet(move || echo(count))
+    add("hook_off", "libc", count, |count| {
+        without_hub(move || receive(count, original()))
     });
-    add("echo_std_c1000", "iora-net", count, |count| {
-        in_greenlet(move || echo_net(count))
-    });
-    add("echo_std_c1000", "thread", count, echo_threads);
     let count = scaled(200_000, 2_000);
     add("std_mutex_1000", "iora", count, |count| {
         in_greenlet(move || contend_std(count))
@@ -64,6 +73,11 @@ fn main() -> ExitCode {
     add("getaddrinfo", "glibc", count, |count| {
         without_hub(move || look_up(count))
     });
+    for (runtime, _) in SERVERS {
+        cases.push(Case::new("echo_std_c1000", runtime, move || {
+            load::load(runtime, scaled(1_000, 10))
+        }));
+    }
     common::run(5, &cases)
 }
 
@@ -77,110 +91,69 @@ fn without_hub(work: impl FnOnce() -> Duration) -> Duration {
     work()
 }
 
+/// A function of the form of recv(2).
+type Receive = unsafe extern "C" fn(c_int, *mut c_void, usize, c_int) -> isize;
+
 /// Peeks, so that the byte stays.
-fn receive(count: usize, call: fn(i32) -> isize) -> Duration {
+fn receive(count: usize, call: Receive) -> Duration {
     let (one, mut other) = UnixStream::pair().expect("a pair");
     other.write_all(b"x").expect("there is room");
+    let fd = one.as_raw_fd();
+    // Opaque, so that none of them is inlined.
+    let call = black_box(call);
     let begun = Instant::now();
     for _ in 0..count {
-        assert_eq!(call(one.as_raw_fd()), 1);
+        let mut byte = [0_u8; 1];
+        // SAFETY: room for a byte.
+        let received = unsafe { call(fd, byte.as_mut_ptr().cast(), 1, libc::MSG_PEEK) };
+        assert_eq!(received, 1);
     }
     begun.elapsed()
 }
 
-fn libc_receive(fd: i32) -> isize {
-    let mut byte = [0_u8; 1];
-    // SAFETY: room for a byte.
-    unsafe { libc::recv(fd, byte.as_mut_ptr().cast(), 1, libc::MSG_PEEK) }
-}
-
+/// The system call alone.
 #[cfg(target_arch = "x86_64")]
-fn bare_receive(fd: i32) -> isize {
-    let mut byte = [0_u8; 1];
+unsafe extern "C" fn bare(fd: c_int, buffer: *mut c_void, length: usize, flags: c_int) -> isize {
     let result: isize;
-    // SAFETY: recvfrom with room for a byte and no address, by the kernel's convention.
+    // SAFETY: recvfrom without an address, by the kernel's convention; the caller vouches for the buffer.
     unsafe {
         std::arch::asm!("syscall", inlateout("rax") libc::SYS_recvfrom as isize => result, in("rdi") fd as isize,
-            in("rsi") byte.as_mut_ptr(), in("rdx") 1, in("r10") libc::MSG_PEEK as isize, in("r8") 0, in("r9") 0,
+            in("rsi") buffer, in("rdx") length, in("r10") flags as isize, in("r8") 0, in("r9") 0,
             lateout("rcx") _, lateout("r11") _, options(nostack));
     }
     result
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn bare_receive(fd: i32) -> isize {
-    libc_receive(fd)
+use libc::recv as bare;
+
+/// The C library's `recv`, past the hook.
+fn original() -> Receive {
+    // SAFETY: the name is a string.
+    let found = unsafe { libc::dlsym(libc::RTLD_NEXT, c"recv".as_ptr()) };
+    assert!(!found.is_null());
+    // SAFETY: the C library's function of that name has this type.
+    unsafe { std::mem::transmute::<*mut c_void, Receive>(found) }
 }
 
-/// Connections of the echo.
-const CONNECTIONS: usize = 1000;
-
-fn serve(mut stream: impl Read + Write) {
-    let mut buffer = [0; 256];
-    while let Ok(count @ 1..) = stream.read(&mut buffer) {
-        stream.write_all(&buffer[..count]).expect("the client is there");
+/// std's sockets in greenlets: a greenlet a connection, on one hub.
+fn echo_std() {
+    iora::monkey::patch_all().expect("the hooks are reached");
+    for stream in listen().incoming() {
+        let stream = stream.expect("accepts");
+        stream.set_nodelay(true).expect("an option");
+        drop(iora::spawn(move || echo(stream)));
     }
 }
 
-fn ask(mut stream: impl Read + Write, count: usize) {
-    let mut buffer = [0; 64];
-    for _ in 0..count {
-        stream.write_all(&[1; 64]).expect("the server is there");
-        stream.read_exact(&mut buffer).expect("an echo");
+/// iora's own sockets.
+fn echo_net() {
+    let listener = iora::net::TcpListener::from(listen());
+    for stream in listener.incoming() {
+        let stream = stream.expect("accepts");
+        stream.set_nodelay(true).expect("an option");
+        drop(iora::spawn(move || echo(stream)));
     }
-}
-
-fn connections() -> Vec<(TcpStream, TcpStream)> {
-    limits::raise_descriptors();
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("bound");
-    let pair = |_| {
-        let near = TcpStream::connect(address).expect("connected");
-        let far = listener.accept().expect("accepted").0;
-        near.set_nodelay(true).expect("set");
-        far.set_nodelay(true).expect("set");
-        (near, far)
-    };
-    (0..CONNECTIONS).map(pair).collect()
-}
-
-fn echo(count: usize) -> Duration {
-    let pairs = connections();
-    let begun = Instant::now();
-    let mut clients = Vec::new();
-    for (near, far) in pairs {
-        iora::spawn(move || serve(far));
-        clients.push(iora::spawn(move || ask(near, count / CONNECTIONS)));
-    }
-    iora::joinall(&clients, None);
-    begun.elapsed()
-}
-
-fn echo_net(count: usize) -> Duration {
-    let pairs = connections();
-    let begun = Instant::now();
-    let mut clients = Vec::new();
-    for (near, far) in pairs {
-        let (near, far) = (iora::net::TcpStream::from(near), iora::net::TcpStream::from(far));
-        iora::spawn(move || serve(far));
-        clients.push(iora::spawn(move || ask(near, count / CONNECTIONS)));
-    }
-    iora::joinall(&clients, None);
-    begun.elapsed()
-}
-
-fn echo_threads(count: usize) -> Duration {
-    let pairs = connections();
-    let begun = Instant::now();
-    let mut clients = Vec::new();
-    for (near, far) in pairs {
-        thread::spawn(move || serve(far));
-        clients.push(thread::spawn(move || ask(near, count / CONNECTIONS)));
-    }
-    for client in clients {
-        client.join().expect("no panic");
-    }
-    begun.elapsed()
 }
 
 /// Greenlets that contend.

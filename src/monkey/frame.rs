@@ -49,9 +49,10 @@ pub(super) fn answer_int(result: isize) -> c_int {
     answer(result) as c_int
 }
 
-/// Sets `errno`.
+/// Sets `errno`. Of a form that does not unwind, so that calling it last takes no frame.
 #[cold]
-fn fail(result: isize) -> isize {
+#[inline(never)]
+extern "C" fn fail(result: isize) -> isize {
     errno::set(-result as c_int);
     -1
 }

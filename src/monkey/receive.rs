@@ -20,12 +20,21 @@ const NEVER_WAITS: c_int = libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE | libc::MSG_O
 /// recv(2)
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn recv(fd: c_int, buffer: *mut c_void, length: size_t, flags: c_int) -> ssize_t {
-    if !is_on(SOCKET) || flags & NEVER_WAITS != 0 {
-        return answer(system!(SYS_recvfrom, fd, buffer, length, flags, 0, 0));
+    if is_on(SOCKET) {
+        return patched_recv(fd, buffer, length, flags);
     }
-    answer(receive(fd, length, flags, "recv", |flags, had| {
-        system!(SYS_recvfrom, fd, buffer as usize + had, length - had, flags, 0, 0)
-    }))
+    answer(system!(SYS_recvfrom, fd, buffer, length, flags, 0, 0))
+}
+
+/// [`recv`] on a thread with a hub. On others the hook is so short that it needs no frame; nor does it
+/// for this call, the last thing it does, which has its form and does not unwind.
+#[inline(never)]
+extern "C" fn patched_recv(fd: c_int, buffer: *mut c_void, length: size_t, flags: c_int) -> ssize_t {
+    let call = move |flags, had| system!(SYS_recvfrom, fd, buffer as usize + had, length - had, flags, 0, 0);
+    if flags & NEVER_WAITS != 0 {
+        return answer(call(flags, 0));
+    }
+    answer(receive(fd, length, flags, "recv", call))
 }
 
 /// recvfrom(2)
@@ -214,13 +223,20 @@ pub(super) unsafe extern "C" fn recvmmsg(
 /// read(2)
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: size_t) -> ssize_t {
-    if !is_on(SOCKET) || length == 0 {
+    if is_on(SOCKET) {
+        return patched_read(fd, buffer, length);
+    }
+    answer(system!(SYS_read, fd, buffer, length))
+}
+
+/// [`read`] on a thread with a hub.
+#[inline(never)]
+extern "C" fn patched_read(fd: c_int, buffer: *mut c_void, length: size_t) -> ssize_t {
+    if length == 0 {
         return answer(system!(SYS_read, fd, buffer, length));
     }
-    let Some(slot) = table::slot(fd) else {
-        return answer(system!(SYS_read, fd, buffer, length));
-    };
-    answer(match slot.kind(fd) {
+    let kind = table::slot(fd).map_or(Kind::File, |slot| slot.kind(fd));
+    answer(match kind {
         Kind::File => system!(SYS_read, fd, buffer, length),
         Kind::Pipe | Kind::Terminal | Kind::Other => {
             let part = iovec {
@@ -229,7 +245,7 @@ pub(super) unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: siz
             };
             read_other(fd, "read", &raw const part, 1)
         }
-        Kind::StreamSocket | Kind::OtherSocket => receive(fd, length, 0, "read", |flags, _| {
+        Kind::StreamSocket | Kind::OtherSocket => receive(fd, length, 0, "read", move |flags, _| {
             system!(SYS_recvfrom, fd, buffer, length, flags, 0, 0)
         }),
     })

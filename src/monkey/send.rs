@@ -22,13 +22,24 @@ const TERMINAL_BUFFER: usize = 32;
 /// send(2)
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn send(fd: c_int, buffer: *const c_void, length: size_t, flags: c_int) -> ssize_t {
-    if !is_on(SOCKET) || flags & libc::MSG_DONTWAIT != 0 {
-        return answer(system!(SYS_sendto, fd, buffer, length, flags, 0, 0));
+    if is_on(SOCKET) {
+        return patched_send(fd, buffer, length, flags);
     }
-    answer(transmit(fd, length, "send", |now, had| {
+    answer(system!(SYS_sendto, fd, buffer, length, flags, 0, 0))
+}
+
+/// [`send`] on a thread with a hub. On others the hook is so short that it needs no frame; nor does it
+/// for this call, the last thing it does, which has its form and does not unwind.
+#[inline(never)]
+extern "C" fn patched_send(fd: c_int, buffer: *const c_void, length: size_t, flags: c_int) -> ssize_t {
+    let call = move |now, had| {
         let flags = flags_of(flags, now, had);
         system!(SYS_sendto, fd, buffer as usize + had, length - had, flags, 0, 0)
-    }))
+    };
+    if flags & libc::MSG_DONTWAIT != 0 {
+        return answer(call(true, 0));
+    }
+    answer(transmit(fd, length, "send", call))
 }
 
 /// sendto(2)
@@ -164,7 +175,16 @@ pub(super) unsafe extern "C" fn sendmmsg(fd: c_int, messages: *mut mmsghdr, coun
 /// write(2)
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, length: size_t) -> ssize_t {
-    if !is_on(SOCKET) || length == 0 || (0..=2).contains(&fd) {
+    if is_on(SOCKET) {
+        return patched_write(fd, buffer, length);
+    }
+    answer(system!(SYS_write, fd, buffer, length))
+}
+
+/// [`write`] on a thread with a hub.
+#[inline(never)]
+extern "C" fn patched_write(fd: c_int, buffer: *const c_void, length: size_t) -> ssize_t {
+    if length == 0 || (0..=2).contains(&fd) {
         return answer(system!(SYS_write, fd, buffer, length));
     }
     let kind = table::slot(fd).map_or(Kind::File, |slot| slot.kind(fd));
