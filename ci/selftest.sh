@@ -134,7 +134,7 @@ elif wanted programs; then
         "$COPY/src/monkey/report.rs"
     plant "a blocking function of a C library" 'nothing_of_c_is_forgotten \.\.\. FAILED' ci/programs.sh coverage
     sed -i 's/if !is_on(SELECT) || limit == 0 {/if is_on(SELECT) || limit == 0 {/' "$COPY/src/monkey/select.rs"
-    plant "a hook that blocks" 'libpq_sleeps_in_the_server \.\.\. FAILED' ci/programs.sh libpq
+    plant "a hook that blocks" 'libpq_sleeps_in_the_server \.\.\. FAILED' ci/programs.sh libpq::
 fi
 
 if wanted test; then
