@@ -24,7 +24,6 @@ pub mod io;
 pub mod monkey;
 #[cfg(not(loom))]
 pub mod net;
-#[cfg(not(loom))]
 pub mod pool;
 pub(crate) mod primitive;
 #[cfg(not(loom))]
@@ -37,7 +36,6 @@ pub(crate) mod stack;
 pub mod sync;
 #[cfg(not(loom))]
 pub(crate) mod sys;
-#[cfg(not(loom))]
 pub mod threadpool;
 #[cfg(not(loom))]
 mod time;

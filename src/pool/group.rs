@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::SpawnError;
-use super::roster::{self, Patience, Refusal, Roster};
+use super::kill::current_id;
+use super::roster::{Patience, Refusal, Roster, Slot};
 use crate::greenlet::{Exit, Greenlet, spawn};
 use crate::time::deadline;
 
@@ -93,7 +94,7 @@ impl Group {
     }
 
     /// Makes a greenlet a member, until it ends.
-    fn enlist<T>(&self, job: &Greenlet<T>, slot: Option<roster::Slot<'_>>) {
+    fn enlist<T>(&self, job: &Greenlet<T>, slot: Option<Slot<'_>>) {
         // One that is still on its way to another hub is not a member: nothing would reach it.
         let Some(unparker) = job.unparker() else { return };
         let id = job.id();
@@ -187,7 +188,7 @@ impl Group {
                 let roster = self.roster.clone();
                 let job = spawn(move || {
                     let slot = roster.admit_late(Patience::Until(None));
-                    if let (Ok(slot), Some(id)) = (slot, roster::current_id()) {
+                    if let (Ok(slot), Some(id)) = (slot, current_id()) {
                         roster.place(id, slot);
                     }
                     f()
@@ -243,12 +244,12 @@ impl Group {
 
     /// Parks the caller until there is no greenlet in the group, except the caller itself if it is a member.
     pub fn join(&self) {
-        self.roster.wait_empty(None);
+        self.roster.wait_empty(current_id(), None);
     }
 
     /// As [`join`](Self::join), for `timeout` at most. Whether there is none.
     pub fn join_timeout(&self, timeout: Duration) -> bool {
-        self.roster.wait_empty(deadline::after(timeout))
+        self.roster.wait_empty(current_id(), deadline::after(timeout))
     }
 
     /// Kills the greenlets of the group and parks the caller until they have ended. A caller that is a member is spared.

@@ -7,13 +7,23 @@
 //! # Ok::<(), iora::Exit>(())
 //! ```
 
+#[cfg(not(loom))]
 mod bounded;
+#[cfg(not(loom))]
 mod error;
+#[cfg(not(loom))]
 mod group;
+#[cfg(not(loom))]
 mod imap;
+#[cfg(not(loom))]
+mod kill;
 mod roster;
 
+#[cfg(not(loom))]
 pub use bounded::Pool;
+#[cfg(not(loom))]
 pub use error::SpawnError;
+#[cfg(not(loom))]
 pub use group::Group;
+#[cfg(not(loom))]
 pub use imap::Imap;

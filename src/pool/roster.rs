@@ -12,9 +12,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crate::hub::interrupt::Interrupt;
 use crate::hub::park::{self, Unparker};
-use crate::hub::spawn;
 use crate::sync::wait_queue::{Handover, View, WaitQueue, Waited};
 
 /// The line of those who wait for a place.
@@ -208,35 +206,11 @@ impl Roster {
         self.queue.with(|view| view.state.members.contains_key(&id))
     }
 
-    /// Whether whoever calls is a member.
-    pub(super) fn has_current(&self) -> bool {
-        current_id().is_some_and(|id| self.has(id))
-    }
-
-    /// Kills a member, unless it was killed as one before.
-    pub(super) fn kill_one(&self, id: u64) {
-        let victim = self.queue.with(|view| victim(view.state.members.get_mut(&id)?));
-        if let Some(victim) = victim {
-            victim.interrupt(Interrupt::Kill);
-        }
-    }
-
-    /// Kills all members but the caller and those that were killed before.
-    pub(super) fn kill_all(&self) {
-        let me = current_id();
-        let victims: Vec<Unparker> = self.queue.with(|view| {
-            let others = view.state.members.iter_mut().filter(|(id, _)| Some(**id) != me);
-            others.filter_map(|(_, member)| victim(member)).collect()
-        });
-        for victim in victims {
-            victim.interrupt(Interrupt::Kill);
-        }
-    }
-
-    /// Parks the caller until there is no member (but the caller, if it is one) or `deadline` passes. Whether there is none.
-    pub(super) fn wait_empty(&self, deadline: Option<Instant>) -> bool {
+    /// Parks the caller, whose number is `me`, until there is no member (but it, if it is one) or `deadline` passes. Whether
+    /// there is none.
+    pub(super) fn wait_empty(&self, me: Option<u64>, deadline: Option<Instant>) -> bool {
         park::spend();
-        let me = current_id().filter(|id| self.has(*id));
+        let me = me.filter(|id| self.has(*id));
         let line = if me.is_some() { ALONE } else { EMPTY };
         loop {
             let waited = self.queue.wait(line, deadline, "pool", |view| {
@@ -294,6 +268,22 @@ impl Roster {
     }
 }
 
+#[cfg(not(loom))]
+impl Roster {
+    /// Reaches a member, if it was not killed as one before: it counts as killed from now on.
+    pub(super) fn victim(&self, id: u64) -> Option<Unparker> {
+        self.queue.with(|view| victim(view.state.members.get_mut(&id)?))
+    }
+
+    /// As [`Roster::victim`], all members but `me`.
+    pub(super) fn victims(&self, me: Option<u64>) -> Vec<Unparker> {
+        self.queue.with(|view| {
+            let others = view.state.members.iter_mut().filter(|(id, _)| Some(**id) != me);
+            others.filter_map(|(_, member)| victim(member)).collect()
+        })
+    }
+}
+
 impl Slot<'_> {
     /// A member has it now.
     fn keep(self) {
@@ -305,11 +295,6 @@ impl Drop for Slot<'_> {
     fn drop(&mut self) {
         self.0.queue.with(vacate);
     }
-}
-
-/// The number of the greenlet that calls.
-pub(super) fn current_id() -> Option<u64> {
-    spawn::with_info(|info, _| info.id)
 }
 
 /// Under the lock: a place comes free, for the first in line or for whoever comes.
@@ -326,7 +311,119 @@ fn free(state: &State) -> usize {
 }
 
 /// Whom to kill, if it was not killed before.
+#[cfg(not(loom))]
 fn victim(member: &mut Member) -> Option<Unparker> {
     let before = std::mem::replace(&mut member.killed, true);
     (!before).then_some(member.unparker)
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::primitive::Arc;
+    use std::time::Duration;
+
+    /// Up to three preemptions.
+    fn model(body: impl Fn() + Send + Sync + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(body);
+    }
+
+    /// A newcomer that waits for ever.
+    const FOR_EVER: Patience = Patience::Until(None);
+
+    #[test]
+    fn loom_pool_gives_each_place_to_one_and_loses_none() {
+        model(|| {
+            let roster = Arc::new(Roster::new(1));
+            let inside = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let newcomer = |patience: Patience| {
+                let (roster, inside) = (roster.clone(), inside.clone());
+                move || {
+                    let slot = roster.admit(patience);
+                    if slot.is_ok() {
+                        assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                        loom::thread::yield_now();
+                        inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                    }
+                }
+            };
+            let patient = loom::thread::spawn(newcomer(FOR_EVER));
+            let soon = Instant::now() + Duration::from_secs(1);
+            let late = loom::thread::spawn(newcomer(Patience::Until(Some(soon))));
+            newcomer(FOR_EVER)();
+            patient.join().unwrap();
+            late.join().unwrap();
+            assert_eq!(roster.free(), 1);
+        });
+    }
+
+    #[test]
+    fn loom_pool_passes_on_the_place_of_who_is_unwound_in_line() {
+        model(|| {
+            let roster = Arc::new(Roster::new(1));
+            assert!(roster.enlist(1, Unparker::current(), roster.admit(Patience::None).ok()));
+            let (killed, heir) = (roster.clone(), roster.clone());
+            let killed = loom::thread::spawn(move || drop(killed.queue.stand_in_line(SLOT, ())));
+            let heir = loom::thread::spawn(move || drop(heir.admit(FOR_EVER)));
+            assert!(roster.leave(1));
+            killed.join().unwrap();
+            heir.join().unwrap();
+            assert_eq!((roster.free(), roster.len()), (1, 0));
+        });
+    }
+
+    #[test]
+    fn loom_pool_tells_of_the_last_member_and_of_a_free_place() {
+        model(|| {
+            let roster = Arc::new(Roster::new(2));
+            for id in [1, 2] {
+                let slot = roster.admit(Patience::None).ok();
+                assert!(roster.enlist(id, Unparker::current(), slot));
+            }
+            let leaving = [1, 2].map(|id| {
+                let roster = roster.clone();
+                loom::thread::spawn(move || assert!(roster.leave(id)))
+            });
+            assert!(roster.wait_free(None) > 0);
+            assert!(roster.wait_empty(None, None));
+            leaving.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(roster.free(), 2);
+        });
+    }
+
+    #[test]
+    fn loom_pool_tells_a_member_that_the_others_have_left() {
+        model(|| {
+            let roster = Arc::new(Roster::new(3));
+            for id in [1, 2, 3] {
+                assert!(roster.enlist(id, Unparker::current(), None));
+            }
+            let leaving = [1, 2].map(|id| {
+                let roster = roster.clone();
+                loom::thread::spawn(move || assert!(roster.leave(id)))
+            });
+            assert!(roster.wait_empty(Some(3), None));
+            leaving.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(roster.len(), 1);
+        });
+    }
+
+    #[test]
+    fn loom_pool_place_that_comes_too_late_goes_back() {
+        model(|| {
+            // A member without a place waits for one, and is discarded meanwhile.
+            let roster = Arc::new(Roster::new(1));
+            assert!(roster.enlist(1, Unparker::current(), None));
+            let there = roster.clone();
+            let waits = loom::thread::spawn(move || {
+                let slot = there.admit_late(FOR_EVER).ok().expect("there is one");
+                there.place(1, slot);
+            });
+            assert!(roster.leave(1));
+            waits.join().unwrap();
+            assert_eq!(roster.free(), 1);
+        });
+    }
 }

@@ -407,3 +407,97 @@ mod loom_tests {
         });
     }
 }
+
+/// The models of the other kinds: what they do otherwise when an item is handed over, moved in or put back.
+#[cfg(all(test, loom))]
+mod loom_kinds {
+    use super::*;
+    use crate::primitive::Arc;
+
+    /// Up to three preemptions.
+    fn model(body: impl Fn() + Send + Sync + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(body);
+    }
+
+    #[test]
+    fn loom_lifo_queue_moves_in_the_item_of_who_waits_for_room() {
+        model(|| {
+            let stack = Arc::new(LifoQueue::bounded(1));
+            let there = stack.clone();
+            let putter = loom::thread::spawn(move || (0..2).for_each(|item| there.put(item).unwrap()));
+            assert_eq!(
+                (stack.get(), stack.get()),
+                (Ok(0), Ok(1)),
+                "room for one: the second comes after it"
+            );
+            putter.join().unwrap();
+            assert!(stack.is_empty());
+        });
+    }
+
+    #[test]
+    fn loom_lifo_queue_loses_no_item_to_a_getter_that_is_unwound() {
+        model(|| {
+            let stack = Arc::new(LifoQueue::new());
+            let (killed, late) = (stack.clone(), stack.clone());
+            let killed = loom::thread::spawn(move || killed.core.get_and_be_unwound(|| ()));
+            let late = loom::thread::spawn(move || late.get_timeout(Duration::from_secs(1)).ok());
+            stack.put(0).unwrap();
+            stack.put(1).unwrap();
+            killed.join().unwrap();
+            let mut got = vec![];
+            got.extend(late.join().unwrap());
+            got.extend(std::iter::from_fn(|| stack.try_get().ok()));
+            got.sort_unstable();
+            assert_eq!(got, [0, 1]);
+        });
+    }
+
+    #[test]
+    fn loom_priority_queue_hands_over_what_comes_and_gives_the_rest_in_order() {
+        model(|| {
+            let queue = Arc::new(PriorityQueue::bounded(2));
+            let (there, yonder) = (queue.clone(), queue.clone());
+            let putter = loom::thread::spawn(move || [3, 1].map(|item| there.put(item).unwrap()));
+            let other = loom::thread::spawn(move || yonder.put(2).unwrap());
+            let first = queue.get().unwrap();
+            putter.join().unwrap();
+            other.join().unwrap();
+            let rest = [queue.get().unwrap(), queue.get().unwrap()];
+            assert!(rest[0] < rest[1], "{first}, then {rest:?}");
+            assert_eq!(first + rest[0] + rest[1], 6);
+        });
+    }
+
+    #[test]
+    fn loom_priority_queue_takes_an_item_back_to_its_place() {
+        model(|| {
+            let queue = Arc::new(PriorityQueue::new());
+            let killed = queue.clone();
+            let killed = loom::thread::spawn(move || killed.core.get_and_be_unwound(|| ()));
+            queue.put(2).unwrap();
+            queue.put(1).unwrap();
+            killed.join().unwrap();
+            assert_eq!((queue.try_get(), queue.try_get()), (Ok(1), Ok(2)));
+        });
+    }
+
+    #[test]
+    fn loom_simple_queue_serves_two_getters_and_closes() {
+        model(|| {
+            let queue = Arc::new(SimpleQueue::new());
+            let getters: Vec<_> = (0..2)
+                .map(|_| {
+                    let queue = queue.clone();
+                    loom::thread::spawn(move || queue.get().is_ok())
+                })
+                .collect();
+            queue.put(()).unwrap();
+            queue.close();
+            let served: Vec<bool> = getters.into_iter().map(|getter| getter.join().unwrap()).collect();
+            assert_eq!(served.iter().filter(|served| **served).count(), 1);
+        });
+    }
+}

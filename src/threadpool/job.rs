@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::sync::Choice;
+#[cfg(not(loom))]
 use crate::sync::wait_queue::observer::{Observation, Observer};
-use crate::sync::wait_queue::{Handover, Manner, View, WaitQueue, Waited};
-use crate::time::deadline;
+use crate::sync::wait_queue::{Handover, Manner, View, WaitQueue, Waited, deadline_after};
+#[cfg(not(loom))]
 use crate::wait::Waitable;
 
 /// Work for a thread of a pool. Must not unwind.
@@ -79,7 +80,7 @@ impl<T> JobHandle<T> {
 
     /// As [`join`](Self::join), for `timeout` at most. Whether the work is done.
     pub fn join_timeout(&self, timeout: Duration) -> bool {
-        self.wait_until(deadline::after(timeout))
+        self.wait_until(deadline_after(timeout))
     }
 
     /// Parks the caller until the work is done or `deadline` passes. Whether it is done.
@@ -118,6 +119,7 @@ impl<T> JobHandle<T> {
     }
 }
 
+#[cfg(not(loom))]
 impl<T> Waitable for JobHandle<T> {
     fn observe(&self, observer: Observer) -> Observation<'_> {
         self.0.observe(observer, |view| view.state.done)

@@ -9,11 +9,11 @@ use std::fmt;
 use std::io;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::job::{self, Job, JobHandle};
-use crate::hub::{deadlock, park};
+use super::thread;
+use crate::hub::park;
 use crate::sync::wait_queue::{Handover, View, WaitQueue, Waited};
 
 /// How long a thread stays without work, unless the pool says otherwise.
@@ -211,7 +211,7 @@ impl ThreadPool {
             let too_many = view.state.threads.saturating_sub(limit);
             for _ in 0..too_many {
                 if view.grant(THREADS).is_some() {
-                    deadlock::worker_is_idle(false);
+                    thread::is_idle(false);
                 }
             }
             let needed = view.state.jobs.len().min(limit.saturating_sub(view.state.threads));
@@ -254,10 +254,7 @@ impl ThreadPool {
     /// Starts one thread, which the caller has counted.
     fn start_thread(&self) -> io::Result<()> {
         let work = self.work.clone();
-        thread::Builder::new()
-            .name("iora-pool".to_owned())
-            .spawn(move || run(&work))
-            .map(drop)
+        thread::start(move || run(&work))
     }
 }
 
@@ -266,7 +263,7 @@ fn submit(view: &mut Locked<'_>, job: Job) -> Submitted {
     view.state.unfinished += 1;
     if let Some(ticket) = view.grant(THREADS) {
         // Counted as busy from here on: it must not pass for a thread that wakes nobody.
-        deadlock::worker_is_idle(false);
+        thread::is_idle(false);
         *ticket = Some(job);
         return Submitted::Taken;
     }
@@ -313,7 +310,7 @@ fn run(work: &WaitQueue<Work, 3>) {
                 }
                 None if view.state.closed => Ok(None),
                 None => {
-                    deadlock::worker_is_idle(true);
+                    thread::is_idle(true);
                     Err(None)
                 }
             }
@@ -321,7 +318,7 @@ fn run(work: &WaitQueue<Work, 3>) {
         let job = match waited {
             Waited::AtOnce(job) | Waited::Granted(job) => job,
             Waited::TimedOut(_) | Waited::Refused(_) => {
-                deadlock::worker_is_idle(false);
+                thread::is_idle(false);
                 None
             }
         };
@@ -350,7 +347,7 @@ impl Drop for ThreadPool {
         self.work.with(|view| {
             view.state.closed = true;
             while view.grant(THREADS).is_some() {
-                deadlock::worker_is_idle(false);
+                thread::is_idle(false);
             }
         });
     }
@@ -366,11 +363,12 @@ impl fmt::Debug for ThreadPool {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::panic::catch_unwind;
     use std::sync::Mutex;
     use std::sync::mpsc;
+    use std::thread;
 
     use super::*;
 
@@ -443,5 +441,64 @@ mod tests {
         while work.strong_count() > 0 {
             crate::yield_now();
         }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// Up to two preemptions. A thread of the pool that waits for work may end at once: that is a time-out.
+    fn model(body: impl Fn() + Send + Sync + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(2);
+        model.check(body);
+    }
+
+    #[test]
+    fn loom_threadpool_does_each_job_once_though_its_thread_may_be_about_to_end() {
+        model(|| {
+            let (pool, done) = (Arc::new(ThreadPool::new(1)), Arc::new(AtomicU32::new(0)));
+            let submit = |pool: &ThreadPool, number: u32| {
+                let done = done.clone();
+                pool.spawn(move || {
+                    done.fetch_add(1, Ordering::SeqCst);
+                    number
+                })
+            };
+            let (there, other) = (pool.clone(), done.clone());
+            let submitter = loom::thread::spawn(move || {
+                let job = there.spawn(move || other.fetch_add(1, Ordering::SeqCst));
+                drop(job.get());
+            });
+            assert_eq!(submit(&pool, 7).get().unwrap(), 7);
+            submitter.join().unwrap();
+            pool.join();
+            assert_eq!(done.load(Ordering::SeqCst), 2);
+            assert!(pool.threads() <= 1);
+        });
+    }
+
+    #[test]
+    fn loom_threadpool_lets_in_who_waits_for_room() {
+        model(|| {
+            let pool = ThreadPool::new(1);
+            // One runs, one stands in line, and the third waits until one is taken.
+            let jobs = [1, 2, 3].map(|number| pool.spawn(move || number));
+            assert_eq!(jobs.map(|job| job.get().unwrap()), [1, 2, 3]);
+            pool.join();
+        });
+    }
+
+    #[test]
+    fn loom_threadpool_that_is_dropped_finishes_what_was_submitted() {
+        model(|| {
+            let pool = ThreadPool::new(1);
+            let jobs = [1, 2].map(|number| pool.spawn(move || number));
+            drop(pool);
+            assert_eq!(jobs.map(|job| job.get().unwrap()), [1, 2]);
+        });
     }
 }

@@ -1,0 +1,12 @@
+//! The threads of a pool in loom's models: its own, and nobody asks which are idle.
+
+use std::io;
+
+/// Starts a thread.
+pub(super) fn start(run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    drop(loom::thread::spawn(run));
+    Ok(())
+}
+
+/// One of the threads waits for a job (`true`), or has got one.
+pub(super) fn is_idle(_idle: bool) {}
