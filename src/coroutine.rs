@@ -36,6 +36,7 @@
     reason = "a coroutine's record and its way back lie at the top of its own stack"
 )]
 
+use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 use std::ptr::{self, NonNull};
 
@@ -94,6 +95,7 @@ impl Coroutine {
     /// Makes a coroutine that will run `body` on `stack` at its first [`resume`](Self::resume).
     ///
     /// `body` is moved onto the new stack, so it should be small (a pointer or two).
+    #[inline]
     pub(crate) fn new(stack: Stack, body: impl FnOnce(Suspender) + 'static) -> Coroutine {
         let place: *mut Record = ptr::with_exposed_provenance_mut(stack.base().get() - RECORD);
         let record = Record::with_stack(Lower(stack), move |yielder: &corosensei::Yielder<(), ()>, ()| {
@@ -119,6 +121,19 @@ impl Coroutine {
     #[inline]
     pub(crate) fn entrance(&self) -> Entrance {
         Entrance(self.record)
+    }
+
+    /// Gives the stack back.
+    ///
+    /// # Panics
+    ///
+    /// If it has not finished.
+    #[inline]
+    pub(crate) fn finish(self) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: written by `new`, and nobody reads it again: this is the owner's end, and it is not dropped.
+        let record = unsafe { this.record.read() };
+        drop(record.into_stack());
     }
 
     /// Forgets the coroutine with all that is on its stack: no destructor runs, the stack stays mapped for ever.

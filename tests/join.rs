@@ -131,6 +131,58 @@ fn many_join_one() {
 }
 
 #[test]
+fn a_joiner_that_gives_up_is_not_woken_and_leaves_room_for_the_next() {
+    let end = Rc::new(Event::new());
+    let ends = end.clone();
+    let job = Rc::new(iora::spawn(move || ends.wait()));
+    let join = |timeout: Duration| {
+        let job = job.clone();
+        iora::spawn(move || {
+            let ended = job.join_timeout(timeout);
+            // A wake-up that was meant for the join would end this wait too soon.
+            let never = Event::new();
+            (ended, never.wait_timeout(SHORT * 20))
+        })
+    };
+    let (first, killed, second) = (join(SHORT), join(LONG), join(LONG));
+    iora::sleep(SHORT * 5);
+    killed.kill();
+    let third = join(LONG);
+    iora::yield_now();
+    end.set();
+    let results: Vec<_> = [first, second, third]
+        .into_iter()
+        .map(|job| job.get().unwrap())
+        .collect();
+    assert_eq!(results, [(false, false), (true, false), (true, false)]);
+    assert_eq!(killed.ending(), Some(Ending::Killed));
+}
+
+#[test]
+fn who_joins_on_another_thread_about_now_misses_no_end() {
+    let (send, receive) = mpsc::channel::<Arc<Greenlet<u32>>>();
+    let joiner = thread::spawn(move || {
+        let mut sum = 0;
+        for job in receive {
+            job.join();
+            sum += *job.value().unwrap();
+        }
+        sum
+    });
+    for number in 0..2_000 {
+        let job = Arc::new(iora::spawn(move || number));
+        send.send(job.clone()).unwrap();
+        if number % 2 == 0 {
+            job.join();
+        } else {
+            iora::yield_now();
+        }
+    }
+    drop(send);
+    assert_eq!(joiner.join().unwrap(), (0..2_000).sum());
+}
+
+#[test]
 fn g017_g020_joinall_takes_duplicates_and_gives_what_has_ended() {
     let (quick, slow) = (
         iora::spawn(|| 1),

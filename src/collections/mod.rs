@@ -1,5 +1,6 @@
 //! Pure data structures: no system call, no coroutine, no clock.
 
 pub(crate) mod inbox;
+pub(crate) mod phase;
 pub(crate) mod slab;
 pub(crate) mod timers;

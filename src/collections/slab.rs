@@ -87,17 +87,26 @@ impl<T> Slab<T> {
     /// If there are 4,294,967,295 entries.
     #[inline]
     pub(crate) fn insert(&mut self, value: T) -> Key {
+        self.insert_with(|| value)
+    }
+
+    /// As [`Slab::insert`] of what `make` makes, which is written straight to its place.
+    #[inline(always)]
+    pub(crate) fn insert_with(&mut self, make: impl FnOnce() -> T) -> Key {
         let index = self.first_vacant;
-        if let Some(entry) = self.entries.get_mut(index as usize) {
+        if let Some(entry) = self.entries.get_mut(index as usize)
+            // It is vacant. To say so saves the look for something to be dropped, and with it a copy.
+            && entry.value.is_none()
+        {
             self.first_vacant = entry.next_vacant;
-            entry.value = Some(value);
+            entry.value = Some(make());
             self.occupied += 1;
             return Key {
                 index,
                 generation: entry.generation,
             };
         }
-        self.append(value)
+        self.append(make())
     }
 
     /// [`Slab::insert`] when no entry is vacant.
@@ -168,16 +177,37 @@ impl<T> Slab<T> {
             return None;
         }
         let value = entry.value.take()?;
+        self.vacate(key.index);
+        Some(value)
+    }
+
+    /// As [`Slab::remove`], but the value does not leave its place: `f` takes from it what is still wanted, or has to be dropped, and
+    /// the rest is forgotten.
+    #[inline]
+    pub(crate) fn remove_with<R>(&mut self, key: Key, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let entry = self.entries.get_mut(key.index as usize)?;
+        if entry.generation != key.generation {
+            return None;
+        }
+        let taken = f(entry.value.as_mut()?);
+        std::mem::forget(entry.value.take());
+        self.vacate(key.index);
+        Some(taken)
+    }
+
+    /// Makes an entry, whose value is gone, one of the vacant ones.
+    #[inline]
+    fn vacate(&mut self, index: u32) {
+        let entry = &mut self.entries[index as usize];
         self.occupied -= 1;
         // Invariant 3: the last generation is not followed by any; the entry stays out of the list.
         if entry.generation < u32::MAX - 1 {
             entry.generation += 1;
             entry.next_vacant = self.first_vacant;
-            self.first_vacant = key.index;
+            self.first_vacant = index;
         } else {
             entry.generation = u32::MAX;
         }
-        Some(value)
     }
 
     /// How many values there are.
@@ -228,13 +258,15 @@ mod tests {
     enum Step {
         Insert(u16),
         Remove(usize),
+        RemoveWith(usize),
         Change(usize, u16),
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             3 => any::<u16>().prop_map(Step::Insert),
-            2 => any::<usize>().prop_map(Step::Remove),
+            1 => any::<usize>().prop_map(Step::Remove),
+            1 => any::<usize>().prop_map(Step::RemoveWith),
             1 => (any::<usize>(), any::<u16>()).prop_map(|(at, value)| Step::Change(at, value)),
         ]
     }
@@ -262,6 +294,10 @@ mod tests {
                         let key = seen[at % seen.len()];
                         prop_assert_eq!(slab.remove(key), model.remove(&key));
                     }
+                    Step::RemoveWith(at) if !seen.is_empty() => {
+                        let key = seen[at % seen.len()];
+                        prop_assert_eq!(slab.remove_with(key, |value| *value), model.remove(&key));
+                    }
                     Step::Change(at, value) if !seen.is_empty() => {
                         let key = seen[at % seen.len()];
                         prop_assert_eq!(slab.get_mut(key).is_some(), model.contains_key(&key));
@@ -270,7 +306,7 @@ mod tests {
                             *theirs = value;
                         }
                     }
-                    Step::Remove(_) | Step::Change(..) => {}
+                    Step::Remove(_) | Step::RemoveWith(_) | Step::Change(..) => {}
                 }
                 prop_assert_eq!(slab.len(), model.len());
                 prop_assert_eq!(slab.is_empty(), model.is_empty());

@@ -2,14 +2,13 @@
 
 use std::io;
 use std::panic::Location;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::handle::Greenlet;
+use super::hold;
 use super::local::Inherited;
-use super::shared::Spawned;
+use crate::hub::job::Info;
 use crate::hub::spawn as hub;
-use crate::hub::task::Info;
 use crate::stack;
 use crate::time::deadline;
 
@@ -147,16 +146,16 @@ where
     T: 'static,
 {
     let inherited = Inherited::from_current();
-    let job = hub::spawn(stack_size, start, |unparker| {
+    let handle = hub::spawn(stack_size, start, |unparker| {
         let info = Info {
             id: hub::next_id(),
             name: name.map(Box::new),
             spawned_at,
             stack_size,
         };
-        Arc::new(Spawned::new(info, Some(unparker), f, inherited))
+        hold::spawn(info, unparker, f, inherited)
     })?;
-    Ok(Greenlet::new(job))
+    Ok(Greenlet::new(handle))
 }
 
 /// The greenlet, or a panic that says why there is none.

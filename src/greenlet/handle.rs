@@ -1,19 +1,14 @@
 //! The handle of a greenlet: join it, ask what came of it, kill it.
-#![expect(
-    unsafe_code,
-    reason = "the handle may change thread though the closure beside its result may not"
-)]
 
 use std::any::Any;
 use std::fmt;
-use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Duration;
 
+use super::completion::{self, Completion};
 use super::exit::{Ending, Exit};
-use super::shared::{Completion, Handle, Shared};
-use crate::hub::interrupt::{Interrupt, discard};
+use super::hold::Handle;
+use super::shared::Shared;
+use crate::hub::interrupt::Interrupt;
 use crate::hub::park::Unparker;
 use crate::hub::report;
 use crate::sync::wait_queue::WaitQueue;
@@ -31,17 +26,8 @@ use crate::time::deadline;
 /// ```
 pub struct Greenlet<T> {
     /// What it shares with the greenlet.
-    handle: Arc<dyn Handle<T>>,
-    /// It hands out the value.
-    value: PhantomData<T>,
+    handle: Handle<T>,
 }
-
-// SAFETY: the closure in the same allocation is neither run nor dropped by a handle (invariant 1 of `shared`); the rest is
-// atomics, locks and the outcome, which is a `T` or an `Exit`, both of which may be sent.
-unsafe impl<T: Send> Send for Greenlet<T> {}
-
-// SAFETY: as above; through a shared handle only `&T` can be reached, and of a panic's payload only the text, if it is one.
-unsafe impl<T: Send + Sync> Sync for Greenlet<T> {}
 
 /// Names a link of a greenlet, so that it can be taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,17 +35,15 @@ pub struct LinkId(u64);
 
 impl<T> Greenlet<T> {
     /// The handle of what was just spawned.
-    pub(super) fn new(handle: Arc<dyn Handle<T>>) -> Greenlet<T> {
-        Greenlet {
-            handle,
-            value: PhantomData,
-        }
+    #[inline]
+    pub(super) fn new(handle: Handle<T>) -> Greenlet<T> {
+        Greenlet { handle }
     }
 
     /// What it shares with the greenlet.
     #[inline]
     pub(super) fn shared(&self) -> &Shared<T> {
-        self.handle.shared()
+        &self.handle
     }
 
     /// Reaches the greenlet; `None` while it is on its way to another hub.
@@ -75,7 +59,7 @@ impl<T> Greenlet<T> {
     /// Parks the caller until the greenlet has ended, however it did.
     ///
     /// While the thread unwinds nothing can be waited for: then it returns at once.
-    #[inline]
+    #[inline(always)]
     pub fn join(&self) {
         self.shared().wait(None);
     }
@@ -90,12 +74,10 @@ impl<T> Greenlet<T> {
     /// # Errors
     ///
     /// When it did not return: see [`Exit`]. A panic's report was printed when it happened; its payload is in the error.
-    #[inline]
+    #[inline(always)]
     pub fn get(self) -> Result<T, Exit> {
         self.join();
-        // SAFETY: `self` is the handle, and is consumed: nothing it lent is borrowed any more.
-        let outcome = unsafe { self.shared().take() };
-        outcome.unwrap_or(Err(Exit::Abandoned))
+        self.handle.take().unwrap_or(Err(Exit::Abandoned))
     }
 
     /// The value, if the greenlet has returned one.
@@ -128,7 +110,7 @@ impl<T> Greenlet<T> {
         self.completion().observe(observer, |view| view.state.ended())
     }
 
-    /// Where its end is waited for.
+    /// Where its end is waited for; whoever asks is about to.
     pub(crate) fn completion(&self) -> &WaitQueue<Completion> {
         self.shared().completion()
     }
@@ -182,10 +164,7 @@ impl<T> Greenlet<T> {
         match self.shared().link(Box::new(link)) {
             Ok(number) => LinkId(number),
             Err((link, ending)) => {
-                // As for every link: its panic is reported by the panic hook and goes no further.
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| link(ending))) {
-                    discard(payload);
-                }
+                completion::call(link, ending);
                 LinkId(u64::MAX)
             }
         }
@@ -216,12 +195,12 @@ impl<T> Greenlet<T> {
 
     /// The name it was given.
     pub fn name(&self) -> Option<&str> {
-        self.shared().info.name.as_deref().map(|name| &**name)
+        self.shared().info().name.as_deref().map(|name| &**name)
     }
 
     /// Its number, which no other greenlet of the process has.
     pub fn id(&self) -> u64 {
-        self.shared().info.id
+        self.shared().info().id
     }
 }
 
@@ -239,13 +218,6 @@ impl<T> fmt::Debug for Greenlet<T> {
                 .and_then(Unparker::state_in_words)
                 .unwrap_or_else(|| "on another thread".to_owned()),
         };
-        f.write_str(&report::describe(&shared.info, &state))
-    }
-}
-
-impl<T> Drop for Greenlet<T> {
-    fn drop(&mut self) {
-        // SAFETY: this is the handle, and it is not used afterwards.
-        unsafe { self.shared().detach() };
+        f.write_str(&report::describe(shared.info(), &state))
     }
 }

@@ -16,12 +16,12 @@ use std::thread;
 
 use super::builder::Builder;
 use super::handle::Greenlet;
-use super::shared::Spawned;
 use super::shield::shield;
+use super::unstarted::Unstarted;
 use crate::hub;
+use crate::hub::job::Info;
 use crate::hub::park;
 use crate::hub::spawn::{self, RemoteHub};
-use crate::hub::task::{Info, Job};
 use crate::sync::wait_queue::{Handover, Manner, View, WaitQueue, Waited};
 
 /// The hub of one thread, as all threads see it.
@@ -83,27 +83,15 @@ impl HubHandle {
         T: Send + 'static,
     {
         let (greenlet, traveller) = travel(builder, Location::caller(), f);
-        let spawned = traveller.spawned.clone();
-        match self.remote.run(Box::new(move || traveller.arrive())) {
+        match self.remote.run(traveller, Unstarted::arrive) {
             Ok(()) => Ok(greenlet),
-            Err(run) => {
-                let closure = spawned.and_then(|spawned| spawned.reclaim());
-                // It finds nothing left to do but to say that the greenlet, whose handle is dropped here, was abandoned.
-                drop(run);
-                Err(HubGone(closure.expect("it was not begun")))
-            }
+            Err(mut traveller) => Err(HubGone(traveller.reclaim().expect("it was not begun"))),
         }
     }
 }
 
-/// An unstarted greenlet on its way to a hub.
-struct Traveller<T: Send, F: FnOnce() -> T + Send> {
-    /// The greenlet; `None` once it has arrived.
-    spawned: Option<Arc<Spawned<T, F>>>,
-}
-
 /// Makes a greenlet that has no hub yet.
-fn travel<F, T>(builder: Builder, spawned_at: &'static Location<'static>, f: F) -> (Greenlet<T>, Traveller<T, F>)
+fn travel<F, T>(builder: Builder, spawned_at: &'static Location<'static>, f: F) -> (Greenlet<T>, Unstarted<T, F>)
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
@@ -115,33 +103,8 @@ where
         spawned_at,
         stack_size,
     };
-    let spawned = Arc::new(Spawned::new(info, None, f, None));
-    (Greenlet::new(spawned.clone()), Traveller { spawned: Some(spawned) })
-}
-
-impl<T: Send + 'static, F: FnOnce() -> T + Send + 'static> Traveller<T, F> {
-    /// It is on its hub's thread: becomes one of its greenlets.
-    fn arrive(mut self) {
-        let Some(spawned) = self.spawned.take() else { return };
-        let mut key = None;
-        let added = spawn::spawn(spawned.info().stack_size, None, |unparker| {
-            key = Some(unparker);
-            spawned.clone()
-        });
-        match key {
-            // After it was added: what was raised on the way finds it.
-            Some(unparker) if added.is_ok() => spawned.shared().arrive(unparker),
-            _ => spawned.discard(),
-        }
-    }
-}
-
-impl<T: Send, F: FnOnce() -> T + Send> Drop for Traveller<T, F> {
-    fn drop(&mut self) {
-        if let Some(spawned) = self.spawned.take() {
-            spawned.discard();
-        }
-    }
+    let (traveller, handle) = Unstarted::new(info, f);
+    (Greenlet::new(handle), traveller)
 }
 
 /// Something unstarted, to be taken by a hub.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::hub::interrupt::discard;
 use crate::hub::spawn;
@@ -33,6 +33,9 @@ thread_local! {
     /// The values of the thread's own stack.
     static ROOT: RefCell<Values> = RefCell::default();
 }
+
+/// Somebody has had a value that children inherit. Set on the thread of whoever has one, so before any child of its is spawned.
+static INHERITANCE: AtomicBool = AtomicBool::new(false);
 
 /// A variable of which every greenlet, and every thread's own stack, has its own value.
 ///
@@ -91,6 +94,7 @@ impl<T: 'static> Local<T> {
             let former = with_values(|values| {
                 let former = values.values.insert(number, made.clone());
                 if let Some(inherit) = self.inherit.filter(|_| former.is_none()) {
+                    INHERITANCE.store(true, Ordering::Relaxed);
                     values.inheritable.push((number, inherit));
                 }
                 former
@@ -163,6 +167,16 @@ impl Inherited {
     /// What a child of whoever runs inherits; `None`, at the cost of a look, if nothing.
     #[inline]
     pub(super) fn from_current() -> Option<Box<Inherited>> {
+        if INHERITANCE.load(Ordering::Relaxed) {
+            Inherited::list_of_current()
+        } else {
+            None
+        }
+    }
+
+    /// The work of [`from_current`](Self::from_current).
+    #[cold]
+    fn list_of_current() -> Option<Box<Inherited>> {
         let list: Vec<(usize, Inherit, Value)> = if spawn::in_greenlet() {
             if !spawn::has_locals() {
                 return None;

@@ -1,10 +1,12 @@
 //! Greenlets: spawn them, wait for them, kill them; scopes, generators, greenlet-local storage.
 
 mod builder;
+mod completion;
 mod current;
 mod exit;
 mod generator;
 mod handle;
+mod hold;
 mod hubs;
 mod join;
 mod local;
@@ -14,6 +16,7 @@ mod scope;
 mod shared;
 mod shield;
 mod tree_local;
+mod unstarted;
 
 pub use builder::{Builder, set_default_stack_size, spawn, spawn_later};
 pub use current::{Current, current, idle, yield_now};

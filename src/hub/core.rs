@@ -25,11 +25,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::interrupt::{self, Interrupt};
+use super::job::{Job, JobRef};
 use super::poller::Poller;
 use super::remote::Remote;
 use super::sources::SourceState;
 use super::spin::Spin;
-use super::task::{Body, Job, Reason, State, Task};
+use super::task::{Body, Reason, State, Task};
 use super::tree::Tree;
 use super::{deadlock, report};
 use crate::collections::slab::{Key, Slab};
@@ -53,8 +54,8 @@ pub(super) enum Alarm {
 pub(super) struct Foreground {
     /// How it gets back to the loop.
     pub(super) suspender: Suspender,
-    /// What it runs, for the overflow report. It lives: its task owns it until the greenlet has ended.
-    pub(super) job: *const dyn Job,
+    /// What it runs, for the overflow report; `None` from when its task gives up its hold on it.
+    pub(super) job: Cell<Option<NonNull<Job>>>,
 }
 
 /// The foreground of a greenlet that has begun and not ended.
@@ -163,10 +164,13 @@ impl Hub {
     }
 
     /// Takes in an unstarted greenlet: ready now, or at `start`.
-    pub(super) fn add(&self, job: Arc<dyn Job>, reservation: Reservation, start: Option<Instant>) -> Key {
-        let mut task = Task::unstarted(job, reservation, start.is_none());
-        task.tree = self.tree_of_running();
-        let key = self.tasks.borrow_mut().insert(task);
+    #[inline]
+    pub(super) fn add(&self, job: JobRef, reservation: Reservation, start: Option<Instant>) -> Key {
+        let tree = self.tree_of_running();
+        let key = self
+            .tasks
+            .borrow_mut()
+            .insert_with(|| Task::unstarted(job, reservation, tree, start.is_none()));
         match start {
             None => self.ready.borrow_mut().push_back(key),
             Some(at) => {
@@ -316,9 +320,9 @@ impl Hub {
     pub(super) fn runner(&self) -> Option<Runner> {
         self.running.get().filter(|key| *key != self.root)?;
         let foreground = self.foreground.get()?;
-        // SAFETY: the greenlet whose foreground this is has not ended, because its end clears it; so its task owns the job.
-        let job = unsafe { &*foreground.job };
-        let info = job.info();
+        let job = foreground.job.get()?;
+        // SAFETY: the greenlet whose foreground this is has not ended, because its end clears it, and its task holds the job.
+        let info = unsafe { &(*job.as_ptr()).info };
         Some(Runner {
             stack_size: info.stack_size,
             id: info.id,

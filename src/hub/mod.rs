@@ -20,6 +20,8 @@ pub(crate) mod idle;
 #[cfg(not(loom))]
 pub(crate) mod interrupt;
 #[cfg(not(loom))]
+pub(crate) mod job;
+#[cfg(not(loom))]
 mod make;
 #[cfg(not(loom))]
 pub(crate) mod nested;
@@ -43,7 +45,7 @@ pub(crate) mod spawn;
 #[cfg(not(loom))]
 mod spin;
 #[cfg(not(loom))]
-pub(crate) mod task;
+mod task;
 #[cfg(not(loom))]
 pub(crate) mod tree;
 #[cfg(not(loom))]

@@ -97,7 +97,14 @@ impl Unparker {
         self.local_hub().and_then(|hub| hub.state_in_words(self.key))
     }
 
+    /// Whether the owner belongs to the calling thread, which has a hub.
+    #[inline]
+    pub(crate) fn is_local(self) -> bool {
+        self.local_hub().is_some()
+    }
+
     /// The calling thread's hub, if the owner is one of its tasks (or was).
+    #[inline]
     pub(super) fn local_hub(self) -> Option<HubRef> {
         current::hub().filter(|hub| std::ptr::eq(hub.remote, self.remote))
     }

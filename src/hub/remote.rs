@@ -139,15 +139,15 @@ impl Remote {
         self.wake();
     }
 
-    /// Sends a closure to the hub named `epoch`; gives it back when that hub is gone.
-    pub(super) fn post_run(&self, epoch: u64, run: Box<dyn FnOnce() + Send>) -> Result<(), Box<dyn FnOnce() + Send>> {
+    /// Has the hub named `epoch` call `run` with `value`; gives it back when that hub is gone.
+    pub(super) fn post_run<V: Send + 'static>(&self, epoch: u64, value: V, run: fn(V)) -> Result<(), V> {
         {
             let life = lock(&self.life);
             if life.epoch != epoch {
-                return Err(run);
+                return Err(value);
             }
             // Pushed under the lock: `close_hub` drops what is in the inbox only after it has changed the epoch.
-            self.inbox.push(Message::Run(run));
+            self.inbox.push(Message::Run(Box::new(move || run(value))));
         }
         self.wake();
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use super::task::Info;
+use super::job::Info;
 
 /// `<Greenlet "name" #7 at src/main.rs:12: parked in recv>`.
 pub(crate) fn describe(info: &Info, state: &dyn Display) -> String {

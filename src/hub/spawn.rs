@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::interrupt::Interrupt;
+use super::job::{Info, JobRef};
 use super::nested::NestedStack;
 use super::park::Unparker;
-use super::task::{Info, Job};
 use super::tree::Tree;
 use super::{current, make};
 use crate::collections::timers::TimerKey;
@@ -22,24 +22,52 @@ pub(crate) fn in_greenlet() -> bool {
 
 /// Takes an unstarted greenlet into the calling thread's hub: ready now, or at `start`.
 ///
-/// `make` builds its job, told how to wake it.
+/// `make` makes its record, told how to wake it, and something for the caller.
 ///
 /// # Errors
 ///
 /// When there is no address space for its stack, or the system refuses a hub.
 #[inline]
-pub(crate) fn spawn<J: Job + 'static>(
+pub(crate) fn spawn<R>(
     stack_size: usize,
     start: Option<Instant>,
-    make: impl FnOnce(Unparker) -> Arc<J>,
-) -> io::Result<Arc<J>> {
+    make: impl FnOnce(Unparker) -> (JobRef, R),
+) -> io::Result<R> {
     let hub = make::hub_or_new()?;
     let reservation = stack::reserve(stack_size)?;
     let key = hub.tasks.borrow().next_key();
-    let job = make(Unparker::of(&hub, key));
-    let added = hub.add(job.clone(), reservation, start);
+    let (job, made) = make(Unparker::of(&hub, key));
+    let added = hub.add(job, reservation, start);
     debug_assert_eq!(key, added);
-    Ok(job)
+    Ok(made)
+}
+
+/// Takes the running greenlet's hold on its record, at its very end: nothing in the hub refers to the record any more. `None` if
+/// it has something that has to be dropped first, on its own stack: local variables, or those of its tree.
+#[inline]
+pub(crate) fn retire() -> Option<JobRef> {
+    let hub = current::hub()?;
+    let key = hub.running.get()?;
+    let job = hub.with_task(key, |task| {
+        let last_of_tree = task.tree.as_ref().is_some_and(|tree| Rc::strong_count(tree) == 1);
+        if last_of_tree || task.locals.is_some() {
+            return None;
+        }
+        task.tree = None;
+        task.job.take()
+    })??;
+    hub.foreground.get()?.job.set(None);
+    Some(job)
+}
+
+/// Takes back that it [retired](retire).
+#[cold]
+pub(crate) fn take_back(job: JobRef) {
+    let Some(hub) = current::hub() else { return };
+    if let Some(foreground) = hub.foreground.get() {
+        foreground.job.set(Some(job.as_ptr()));
+    }
+    with_current(|task| task.job = Some(job));
 }
 
 /// A hub as other threads see it.
@@ -65,15 +93,15 @@ impl RemoteHub {
         })
     }
 
-    /// Runs `run` in the hub's loop, where it may spawn but not park; gives it back if the hub has ended.
-    pub(crate) fn run(&self, run: Box<dyn FnOnce() + Send>) -> Result<(), Box<dyn FnOnce() + Send>> {
-        self.remote.post_run(self.epoch, run)
+    /// Calls `run` with `value` in the hub's loop, where it may spawn but not park; gives it back if the hub has ended.
+    pub(crate) fn run<V: Send + 'static>(&self, value: V, run: fn(V)) -> Result<(), V> {
+        self.remote.post_run(self.epoch, value, run)
     }
 
     /// Has the hub look at its inbox, and for work, before it sleeps (again).
     pub(crate) fn nudge(&self) {
         // One that has ended needs no nudge.
-        drop(self.run(Box::new(|| ())));
+        let _ = self.run((), drop);
     }
 
     /// Whether the hub sleeps with nothing in its inbox.
@@ -106,7 +134,12 @@ pub(crate) fn next_id() -> u64 {
 }
 
 /// Takes what was raised in the running greenlet before it began.
+#[inline]
 pub(crate) fn take_interrupt() -> Option<Interrupt> {
+    // Found when its turn, the first one, came.
+    if !current::hub()?.interrupted.get() {
+        return None;
+    }
     with_current(|task| task.take_interrupt()).flatten()
 }
 
@@ -226,12 +259,14 @@ pub(crate) fn take_locals() -> Option<Locals> {
     .flatten()
 }
 
-/// Calls `f` with the description of the running greenlet; `None` on a thread's own stack.
+/// Calls `f` with the description of the running greenlet; `None` on a thread's own stack. `f` must neither switch nor call
+/// back.
 pub(crate) fn with_info<R>(f: impl FnOnce(&Info, Unparker) -> R) -> Option<R> {
     let hub = current::hub()?;
-    let job = with_current(|task| task.job.clone()).flatten()?;
     let key = hub.running.get()?;
-    Some(f(job.info(), Unparker::of(&hub, key)))
+    hub.with_task(key, |task| {
+        task.job.as_ref().map(|job| f(job.info(), Unparker::of(&hub, key)))
+    })?
 }
 
 /// Calls `f` with the record of whoever runs. `f` must neither switch nor call back.

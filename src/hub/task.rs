@@ -13,40 +13,14 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::panic::Location;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::interrupt::Interrupt;
+use super::job::JobRef;
 use super::tree::Tree;
 use crate::collections::timers::TimerKey;
 use crate::coroutine::Coroutine;
 use crate::stack::Reservation;
-
-/// What a greenlet runs and how it is described. The greenlet layer implements it; the hub calls it.
-pub(crate) trait Job {
-    /// Runs the greenlet from start to end, on its own stack. Must not unwind.
-    fn run(&self);
-
-    /// Its name, number and birthplace.
-    fn info(&self) -> &Info;
-
-    /// Tells whoever waits for it that it will never run (again): its thread is ending and leaks it.
-    fn abandon(&self);
-}
-
-/// What is known of a greenlet for its whole life.
-#[derive(Debug)]
-pub(crate) struct Info {
-    /// Unique in the process.
-    pub(crate) id: u64,
-    /// The name it was given, if any; behind a thin pointer, because few have one.
-    pub(crate) name: Option<Box<Box<str>>>,
-    /// Where it was spawned.
-    pub(crate) spawned_at: &'static Location<'static>,
-    /// Size of its stack in bytes of address space.
-    pub(crate) stack_size: usize,
-}
 
 /// Where a task stands. Only its hub's thread reads or writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +56,14 @@ pub(super) enum Body {
     Begun(Coroutine),
 }
 
+/// What is left of others' in the record of a greenlet that has ended: what was thrown at it and never raised, and values that
+/// it did not see to itself.
+type Rest = (
+    Option<Box<VecDeque<Interrupt>>>,
+    Option<Box<Box<dyn Any>>>,
+    Option<Rc<Tree>>,
+);
+
 /// One greenlet, or the thread's own stack.
 pub(super) struct Task {
     /// Where it stands.
@@ -90,8 +72,8 @@ pub(super) struct Task {
     pub(super) token: bool,
     /// What there is to run.
     pub(super) body: Body,
-    /// What it runs and how it is described; `None` for the thread's own stack.
-    pub(super) job: Option<Arc<dyn Job>>,
+    /// What it runs and how it is described; `None` for the thread's own stack, and for a greenlet at its very end.
+    pub(super) job: Option<JobRef>,
     /// Ends its wait at the deadline, if it has one. Cancelled by whoever makes it ready.
     pub(super) alarm: Option<TimerKey>,
     /// What it waits for, in a word, while parked.
@@ -113,30 +95,30 @@ pub(super) struct Task {
 impl Task {
     /// The record of the thread's own stack, which is running.
     pub(super) fn root() -> Task {
-        Task::new(State::Awake, Body::Root, None)
+        Task::new(State::Awake, Body::Root, None, None)
     }
 
     /// The record of an unstarted greenlet: ready, or parked until an alarm starts it.
-    pub(super) fn unstarted(job: Arc<dyn Job>, reservation: Reservation, ready: bool) -> Task {
+    #[inline(always)]
+    pub(super) fn unstarted(job: JobRef, reservation: Reservation, tree: Option<Rc<Tree>>, ready: bool) -> Task {
         let state = if ready { State::Awake } else { State::Parked };
-        let mut task = Task::new(state, Body::Unstarted(reservation), Some(job));
-        task.waits_for = "its start";
-        task
+        Task::new(state, Body::Unstarted(reservation), Some(job), tree)
     }
 
     /// A record with nothing pending.
-    fn new(state: State, body: Body, job: Option<Arc<dyn Job>>) -> Task {
+    #[inline(always)]
+    fn new(state: State, body: Body, job: Option<JobRef>, tree: Option<Rc<Tree>>) -> Task {
         Task {
             state,
             token: false,
             body,
             job,
             alarm: None,
-            waits_for: "",
+            waits_for: "its start",
             shields: 0,
             interrupts: None,
             locals: None,
-            tree: None,
+            tree,
             #[cfg(feature = "monkey")]
             hooks: super::hook_state::HookState::default(),
         }
@@ -172,6 +154,15 @@ impl Task {
         interrupt
     }
 
+    /// Takes all that is to be dropped of a greenlet that has ended: its stack, and what is left of others', if there is any.
+    #[inline]
+    pub(super) fn take_rest(&mut self) -> (Body, Option<Rest>) {
+        let body = std::mem::replace(&mut self.body, Body::Starting);
+        let some = self.interrupts.is_some() || self.locals.is_some() || self.tree.is_some();
+        let rest = some.then(|| (self.interrupts.take(), self.locals.take(), self.tree.take()));
+        (body, rest)
+    }
+
     /// Forgets the expiry of the timeout `number`, which was cancelled before it could be raised.
     pub(super) fn forget_timeout(&mut self, number: u64) {
         if let Some(queue) = &mut self.interrupts {
@@ -189,10 +180,7 @@ impl Task {
         if let Body::Begun(coroutine) = self.body {
             coroutine.leak();
         }
-        if let Some(job) = self.job {
-            // Frames on the leaked stack refer to it.
-            std::mem::forget(job);
-        }
+        // Its job is leaked by dropping it: frames on the leaked stack refer to it.
         // Values of greenlet-local variables belong to the greenlet's frames, not to whoever ends the thread.
         std::mem::forget(self.locals);
         std::mem::forget(self.tree);

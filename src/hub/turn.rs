@@ -8,15 +8,16 @@
     reason = "what runs on a coroutine's stack borrows its job from the task"
 )]
 
+use std::cell::Cell;
 use std::mem;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::core::{Alarm, BUDGET, Foreground, ForegroundRef, Hub};
 use super::interrupt::{self, Interrupt};
+use super::job::{self, JobRef};
 use super::poller::Readiness;
 use super::remote::Message;
-use super::task::{Body, Reason};
+use super::task::{Body, Reason, Task};
 use super::{current, deadlock};
 use crate::collections::slab::Key;
 use crate::coroutine::{Coroutine, Entrance, Status};
@@ -56,11 +57,11 @@ impl Hub {
             self.begin_turn(task);
             match &task.body {
                 Body::Begun(coroutine) => Some(coroutine.entrance()),
-                Body::Root | Body::Starting | Body::Unstarted(_) => None,
+                _ => start(task),
             }
         };
-        let Some(entrance) = entrance.or_else(|| self.start(key)) else {
-            return;
+        let Some(entrance) = entrance else {
+            return self.abandon(key);
         };
         self.running.set(Some(key));
         self.budget.set(BUDGET);
@@ -79,47 +80,19 @@ impl Hub {
     #[inline]
     fn finish(&self, key: Key) {
         self.foreground.set(None);
-        let (task, last) = {
-            let mut tasks = self.tasks.borrow_mut();
-            (tasks.remove(key), tasks.len() == 1)
-        };
-        // What was thrown at it and never raised.
-        if let Some(interrupts) = task.and_then(|mut task| task.interrupts.take()) {
-            interrupt::discard(interrupts);
+        let mut tasks = self.tasks.borrow_mut();
+        let left = tasks.remove_with(key, Task::take_rest);
+        let last = tasks.len() == 1;
+        drop(tasks);
+        if let Some((Body::Begun(coroutine), rest)) = left {
+            coroutine.finish();
+            if let Some(rest) = rest {
+                interrupt::discard(rest);
+            }
         }
         if last && self.ending.get() {
             self.wake(self.root, Reason::Unparked);
         }
-    }
-
-    /// Gives an unstarted greenlet its stack.
-    fn start(&self, key: Key) -> Option<Entrance> {
-        let unstarted = self.with_task(key, |task| {
-            let body = mem::replace(&mut task.body, Body::Starting);
-            (body, task.job.as_ref().map(Arc::as_ptr))
-        });
-        let Some((Body::Unstarted(reservation), Some(job))) = unstarted else {
-            unreachable!("only suspended and unstarted tasks are ready");
-        };
-        let Ok(stack) = reservation.claim() else {
-            self.abandon(key);
-            return None;
-        };
-        current::replace_stack_mark(stack.limit().get());
-        let coroutine = Coroutine::new(stack, move |suspender| {
-            let foreground = Foreground { suspender, job };
-            if let Some(hub) = current::hub() {
-                // SAFETY: it stays in this frame until the job has run, which is the greenlet's end.
-                hub.foreground.set(Some(unsafe { ForegroundRef::new(&foreground) }));
-            }
-            // SAFETY: the task in the slab owns the job until its coroutine has finished (or for ever, when the thread
-            // ends first and leaks both), and this is that coroutine.
-            let job = unsafe { &*job };
-            job.run();
-        });
-        let entrance = coroutine.entrance();
-        self.with_task(key, |task| task.body = Body::Begun(coroutine));
-        Some(entrance)
     }
 
     /// The kernel has no memory for a stack that was promised: the greenlet never runs.
@@ -128,6 +101,7 @@ impl Hub {
         let task = self.tasks.borrow_mut().remove(key);
         if let Some(job) = task.and_then(|task| task.job) {
             job.abandon();
+            job.release();
         }
     }
 
@@ -271,4 +245,32 @@ impl Hub {
     fn source_event(&self, token: u64, readiness: Readiness) {
         self.source_ready(Key::from_bits(token), readiness);
     }
+}
+
+/// Gives an unstarted greenlet its stack; `None` when the kernel has no memory for it.
+#[inline]
+fn start(task: &mut Task) -> Option<Entrance> {
+    let body = mem::replace(&mut task.body, Body::Starting);
+    let (Body::Unstarted(reservation), Some(job)) = (body, task.job.as_ref().map(JobRef::as_ptr)) else {
+        unreachable!("only suspended and unstarted tasks are ready");
+    };
+    let stack = reservation.claim().ok()?;
+    current::replace_stack_mark(stack.limit().get());
+    let coroutine = Coroutine::new(stack, move |suspender| {
+        let foreground = Foreground {
+            suspender,
+            job: Cell::new(Some(job)),
+        };
+        if let Some(hub) = current::hub() {
+            // SAFETY: it stays in this frame until the job has run, which is the greenlet's end.
+            hub.foreground.set(Some(unsafe { ForegroundRef::new(&foreground) }));
+        }
+        // SAFETY: the task in the slab holds the job (for ever, when the thread ends first and leaks both), and this is
+        // that task's coroutine.
+        unsafe { job::run(job) };
+    });
+    let entrance = coroutine.entrance();
+    // There is nothing to drop, which the compiler does not see.
+    mem::forget(mem::replace(&mut task.body, Body::Begun(coroutine)));
+    Some(entrance)
 }
