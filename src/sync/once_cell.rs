@@ -181,7 +181,8 @@ impl<T> OnceCell<T> {
             Ok(tries)
         });
         match waited {
-            Waited::AtOnce(tries) | Waited::Granted(tries) => tries.then_some(Attempt { cell: self }),
+            // Not `then_some`: an attempt that is made and dropped would pass on the right of another one.
+            Waited::AtOnce(tries) | Waited::Granted(tries) => tries.then(|| Attempt { cell: self }),
             Waited::TimedOut(_) | Waited::Refused(_) => refused("OnceCell::get_or_init"),
         }
     }
@@ -325,6 +326,17 @@ mod tests {
     use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn who_comes_just_as_the_value_is_set_does_not_pass_on_the_right_of_its_maker() {
+        let cell = OnceCell::new();
+        let attempt = cell.attempt().expect("nobody else tries");
+        // The first half of making it; the others have not been told yet.
+        assert_eq!(cell.value.set(7), Ok(()));
+        assert!(cell.attempt().is_none());
+        assert!(cell.queue.with(|view| view.state.0), "the maker's right is gone");
+        assert_eq!(attempt.make(|| Ok::<_, ()>(8)), Ok(&7));
+    }
 
     #[test]
     fn is_made_once_and_seen_by_all() {
