@@ -42,6 +42,7 @@ use std::ptr::{self, NonNull};
 
 use crate::stack::Stack;
 use crate::sys::errno;
+use crate::sys::prefetch::prefetch;
 
 /// How far a resumed coroutine came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +153,15 @@ impl Drop for Coroutine {
 }
 
 impl Entrance {
+    /// Has the processor fetch the record and the line below it, both of which [`resume`](Self::resume) will use, and
+    /// with them the address translation of the stack's first page. The coroutine need not be there any more.
+    #[inline]
+    pub(crate) fn fetch(self) {
+        let record = self.0.as_ptr();
+        prefetch(record);
+        prefetch(record.wrapping_byte_sub(64));
+    }
+
     /// Switches to the coroutine's stack until it suspends or finishes.
     ///
     /// # Safety

@@ -25,6 +25,12 @@ use crate::coroutine::{Coroutine, Entrance, Status};
 /// Greenlets that run between two looks at alarms, inbox and descriptors.
 const BATCH: u32 = 128;
 
+/// How many stacks the processor is told of ahead of their greenlets' turns.
+const AHEAD: u32 = 4;
+
+/// With fewer greenlets than this nobody needs to be told: what each uses of its stack stays in the processor's second cache.
+const COLD: usize = 2_000;
+
 impl Hub {
     /// Runs greenlets until the turn of the thread's own stack comes.
     #[inline(never)]
@@ -34,6 +40,9 @@ impl Hub {
         loop {
             if self.ticks.get() >= BATCH {
                 self.look_around();
+            }
+            if self.ticks.get().is_multiple_of(AHEAD) {
+                self.fetch_ahead();
             }
             let next = self.ready.borrow_mut().pop_front();
             self.ticks.set(self.ticks.get() + 1);
@@ -46,6 +55,27 @@ impl Hub {
         self.with_task(self.root, |task| self.begin_turn(task));
         self.running.set(Some(self.root));
         self.budget.set(BUDGET);
+    }
+
+    /// Has the processor fetch the stacks that come next. Where there are many greenlets each is cold, in another page than
+    /// all others, and fetching several at once takes hardly longer than fetching one.
+    #[inline]
+    fn fetch_ahead(&self) {
+        if self.tasks.borrow().len() >= COLD {
+            self.fetch_stacks();
+        }
+    }
+
+    /// The work of [`fetch_ahead`](Self::fetch_ahead).
+    #[inline(never)]
+    fn fetch_stacks(&self) {
+        let tasks = self.tasks.borrow();
+        // The first is about to run: too late for that.
+        for key in self.ready.borrow().iter().skip(1).take(AHEAD as usize) {
+            if let Some(Body::Begun(coroutine)) = tasks.get(*key).map(|task| &task.body) {
+                coroutine.entrance().fetch();
+            }
+        }
     }
 
     /// Gives the thread to a greenlet until it parks, yields or ends.

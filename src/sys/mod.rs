@@ -12,6 +12,7 @@ pub(crate) mod map;
 pub(crate) mod mmsg;
 pub(crate) mod pidfd;
 pub(crate) mod poll;
+pub(crate) mod prefetch;
 pub(crate) mod process;
 pub(crate) mod random;
 #[cfg(feature = "monkey")]

@@ -102,6 +102,7 @@ const UNSAFE: &[&str] = &[
     "sys/mmsg.rs",
     "sys/pidfd.rs",
     "sys/poll.rs",
+    "sys/prefetch.rs",
     "sys/process.rs",
     "sys/random.rs",
     "sys/raw.rs",
