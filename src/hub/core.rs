@@ -144,7 +144,7 @@ impl Hub {
             root,
             ready: RefCell::default(),
             idlers: RefCell::default(),
-            alarms: RefCell::new(Timers::new()),
+            alarms: RefCell::new(Timers::new(Instant::now())),
             source_waiters: Cell::new(0),
             poller: RefCell::new(poller),
             running: Cell::new(Some(root)),

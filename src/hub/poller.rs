@@ -20,9 +20,6 @@ use crate::sys::timer_fd::TimerFd;
 /// reports it: whoever is woken then finds it in the processor's cache still.
 const EVENTS: usize = 64;
 
-/// Deadlines are rounded up to this grain when the alarm is set: sleepers that wake together cost one turn.
-const GRAIN: Duration = Duration::from_micros(100);
-
 /// Token of the waker's descriptor; no source's token is as large.
 const WAKER: Token = Token(usize::MAX);
 
@@ -123,12 +120,11 @@ impl Poller {
     /// Sets the alarm, unless one that is set already will ring before `deadline`.
     fn arm(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         let Some(deadline) = deadline else { return Ok(()) };
-        if self.armed.is_some_and(|armed| armed <= deadline + GRAIN) {
+        if self.armed.is_some_and(|armed| armed <= deadline) {
             return Ok(());
         }
-        let at = deadline + GRAIN;
-        self.alarm.set(at)?;
-        self.armed = Some(at);
+        self.alarm.set(deadline)?;
+        self.armed = Some(deadline);
         Ok(())
     }
 

@@ -25,6 +25,20 @@ use crate::coroutine::{Coroutine, Entrance, Status};
 /// Greenlets that run between two looks at alarms, inbox and descriptors.
 const BATCH: u32 = 128;
 
+/// So long after the first deadline a sleeping hub wakes up when there are [`MANY`] alarms: those that are due meanwhile cost
+/// no turn of their own. To wake an idle processor costs as much as ten sleepers, because its caches are cold. At the
+/// median a sleep ends later by half of this.
+const GRAIN: Duration = Duration::from_micros(140);
+
+/// The same when there are fewer alarms: hardly more than one is due within it, unless they were set together.
+const FINE_GRAIN: Duration = Duration::from_micros(20);
+
+/// See [`GRAIN`].
+const MANY: usize = 64;
+
+/// Alarms that are taken out of the timers before anything is done.
+const FIRED: usize = 16;
+
 /// How many stacks the processor is told of ahead of their greenlets' turns.
 const AHEAD: u32 = 4;
 
@@ -174,7 +188,7 @@ impl Hub {
             self.remote.awake();
             return;
         }
-        let mut deadline = self.alarms.borrow().next_deadline();
+        let mut deadline = self.alarm_time();
         let mut grace = Duration::from_millis(100);
         let forever = deadline.is_none() && self.source_waiters.get() == 0;
         if forever {
@@ -209,6 +223,13 @@ impl Hub {
         self.read_inbox();
     }
 
+    /// When to wake up for alarms.
+    fn alarm_time(&self) -> Option<Instant> {
+        let alarms = self.alarms.borrow();
+        let grain = if alarms.len() < MANY { FINE_GRAIN } else { GRAIN };
+        alarms.next_deadline().map(|deadline| deadline + grain)
+    }
+
     /// An idle hub of a group asks for an unstarted greenlet: wakes the thread's own stack, which takes it.
     fn take_work(&self) -> bool {
         let work = self.work.borrow().clone();
@@ -229,17 +250,23 @@ impl Hub {
 
     /// Does what is due at `now`.
     fn fire_due(&self, now: Instant) {
+        // Some at a time: by the second look at a task it has been fetched, and those between meanwhile.
+        let mut due = [const { None }; FIRED];
         loop {
-            let due = self.alarms.borrow_mut().pop_due(now);
-            match due {
-                None => break,
-                Some(Alarm::Wake(key)) => {
+            for place in &mut due {
+                *place = self.alarms.borrow_mut().pop_due(now);
+                match place {
                     // It has fired: there is nothing left to cancel.
-                    self.with_task(key, |task| task.alarm = None);
-                    self.wake(key, Reason::TimedOut);
+                    Some(Alarm::Wake(key)) => _ = self.with_task(*key, |task| task.alarm = None),
+                    Some(Alarm::Expire(..)) => {}
+                    None => break,
                 }
-                Some(Alarm::Expire(key, number)) => {
-                    self.interrupt(key, Interrupt::Timeout(number));
+            }
+            for place in &mut due {
+                match place.take() {
+                    Some(Alarm::Wake(key)) => self.wake(key, Reason::TimedOut),
+                    Some(Alarm::Expire(key, number)) => self.interrupt(key, Interrupt::Timeout(number)),
+                    None => return,
                 }
             }
         }
