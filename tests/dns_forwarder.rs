@@ -369,8 +369,13 @@ struct Forwarder {
 impl Forwarder {
     /// One with these upstreams and flags, on a port of its own.
     fn start(upstreams: &[SocketAddr], flags: &[&str]) -> Forwarder {
+        Forwarder::start_at("127.0.0.1:0", upstreams, flags)
+    }
+
+    /// As [`start`](Self::start), listening there.
+    fn start_at(listen: &str, upstreams: &[SocketAddr], flags: &[&str]) -> Forwarder {
         let mut command = Command::new(program());
-        command.args(["--listen", "127.0.0.1:0"]).args(flags);
+        command.args(["--listen", listen]).args(flags);
         for upstream in upstreams {
             command.args(["--upstream", &upstream.to_string()]);
         }
@@ -391,8 +396,13 @@ impl Forwarder {
 
     /// A client of it.
     fn client(&self) -> Client {
+        Forwarder::client_of(self.address)
+    }
+
+    /// One that hears no other address than this.
+    fn client_of(address: SocketAddr) -> Client {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect(self.address).unwrap();
+        socket.connect(address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Client(socket)
     }
@@ -541,6 +551,21 @@ fn a_missing_type_is_kept_and_an_answer_without_soa_is_not() {
         (upstream.count("kept.example"), upstream.count("unkept.example")),
         (1, 2)
     );
+}
+
+#[test]
+fn the_answer_comes_from_the_address_that_was_asked() {
+    let upstream = Upstream::plain(7);
+    let forwarder = Forwarder::start_at("0.0.0.0:0", &[upstream.address], &["--threads", "2"]);
+    for ip in ["127.0.0.1", "127.0.0.2", "127.9.9.9"] {
+        let client = Forwarder::client_of(SocketAddr::new(ip.parse().unwrap(), forwarder.address.port()));
+        // At once, later, and out of the cache.
+        client.settle();
+        for _ in 0..2 {
+            let answer = client.ask(&query(1, &format!("{ip}.example"), A));
+            assert_eq!(answer.answers[0].data, [192, 0, 2, 7]);
+        }
+    }
 }
 
 #[test]

@@ -113,6 +113,10 @@ fn serve(shared: &Arc<Shared>, connections: &Arc<Connections>, pairs: Vec<Pair>,
     let mut sockets = Vec::new();
     for Pair { udp, tcp } in pairs {
         let socket = Rc::new(UdpSocket::from(udp));
+        if socket.local_addr().is_ok_and(|address| address.ip().is_unspecified()) {
+            // Where the kernel does not tell, the answer leaves from where the route says.
+            let _ = socket.set_tell_local_addr();
+        }
         sockets.push(Rc::clone(&socket));
         let this = Rc::clone(&forwarder);
         receivers.push(iora::spawn(move || udp::serve(&this, &socket)));

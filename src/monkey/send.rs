@@ -181,7 +181,7 @@ pub(super) unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, length: 
     answer(system!(SYS_write, fd, buffer, length))
 }
 
-/// [`write`] on a thread with a hub.
+/// [`write()`] on a thread with a hub.
 #[inline(never)]
 extern "C" fn patched_write(fd: c_int, buffer: *const c_void, length: size_t) -> ssize_t {
     if length == 0 || (0..=2).contains(&fd) {

@@ -335,22 +335,18 @@ impl Socket {
         )
     }
 
-    /// Runs a call for many datagrams at once, at most `most`; fewer prove that there are no more, or no room.
-    pub(super) fn run_many(
+    /// Runs a call of another kind on the descriptor. `drained` says whether its result proves that there was no more.
+    pub(super) fn run_on<R>(
         &self,
         direction: Direction,
-        most: usize,
-        mut operation: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
-    ) -> io::Result<usize> {
+        mut operation: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+        drained: impl FnOnce(&R) -> bool,
+    ) -> io::Result<R> {
         let wait = match direction {
             Direction::Read => reading("recv"),
             Direction::Write => SENDING,
         };
-        self.run(
-            wait,
-            |socket| operation(socket.as_fd()),
-            |count| direction == Direction::Read && *count < most,
-        )
+        self.run(wait, |socket| operation(socket.as_fd()), drained)
     }
 
     /// Accepts a connection. One that was aborted meanwhile does not count.

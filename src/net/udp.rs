@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::internet::{first_good, internet_socket, socket_for, to_std};
 use super::socket::Socket;
 use super::to_socket_addrs::ToSocketAddrs;
 use crate::hub::source::Direction;
+use crate::sys::local_address;
 use crate::sys::socket::PEEK;
 
 /// A UDP socket. Receiving parks the caller until a datagram is there, sending until there is room for it.
@@ -138,6 +139,60 @@ impl UdpSocket {
         self.0.send(bytes)
     }
 
+    /// Has [`recv_from_at`](Self::recv_from_at) tell at which of the machine's addresses datagrams arrive, from the next that
+    /// arrives on. For a socket that is bound to none in particular.
+    ///
+    /// # Errors
+    ///
+    /// Those of setsockopt(2).
+    pub fn set_tell_local_addr(&self) -> io::Result<()> {
+        let ipv6 = self.local_addr()?.is_ipv6();
+        local_address::tell(self, ipv6)
+    }
+
+    /// As [`recv_from`](Self::recv_from), and says at which of the machine's addresses the datagram arrived:
+    /// [`send_to_from`](Self::send_to_from) answers from there. `None` without
+    /// [`set_tell_local_addr`](Self::set_tell_local_addr), or when it was sent to many.
+    ///
+    /// ```
+    /// use iora::net::UdpSocket;
+    ///
+    /// let (server, client) = (UdpSocket::bind("0.0.0.0:0")?, UdpSocket::bind("0.0.0.0:0")?);
+    /// server.set_tell_local_addr()?;
+    /// client.connect(("127.0.0.2", server.local_addr()?.port()))?;
+    /// client.send(b"where are you?")?;
+    /// let mut buffer = [0; 16];
+    /// let (_, from, at) = server.recv_from_at(&mut buffer)?;
+    /// server.send_to_from(b"here", from, at)?;
+    /// // It is connected: what comes from elsewhere it does not hear.
+    /// assert_eq!(client.recv(&mut buffer)?, 4);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](Self::recv_from).
+    pub fn recv_from_at(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr, Option<IpAddr>)> {
+        let receive = |fd: BorrowedFd<'_>| local_address::receive(fd, buffer);
+        self.0.run_on(Direction::Read, receive, |_| false)
+    }
+
+    /// Sends a datagram to `to`, from this one of the machine's addresses, or from the one that the route says. Parks the
+    /// caller until there is room.
+    ///
+    /// # Errors
+    ///
+    /// Those of sendmsg(2): `InvalidInput` when the address is not the machine's.
+    pub fn send_to_from(&self, bytes: &[u8], to: SocketAddr, from: impl Into<Option<IpAddr>>) -> io::Result<usize> {
+        match from.into() {
+            Some(from) => {
+                let send = |fd: BorrowedFd<'_>| local_address::send(fd, bytes, to, from);
+                self.0.run_on(Direction::Write, send, |_| false)
+            }
+            None => self.0.send_to(bytes, &SockAddr::from(to)),
+        }
+    }
+
     /// Receives as many datagrams as there are, in one system call, into `datagrams`, whose content it replaces: at most as
     /// many as that has room for. Returns how many. Parks the caller until there is one.
     ///
@@ -164,7 +219,9 @@ impl UdpSocket {
     pub fn recv_many(&self, datagrams: &mut Datagrams) -> io::Result<usize> {
         let most = datagrams.capacity();
         datagrams.clear();
-        self.0.run_many(Direction::Read, most, |fd| datagrams.receive(fd))
+        let receive = |fd: BorrowedFd<'_>| datagrams.receive(fd);
+        // Fewer than there is room for: there are no more.
+        self.0.run_on(Direction::Read, receive, |count| *count < most)
     }
 
     /// Sends as many of `datagrams` as there is room for, in one system call: from the first on, each to its address, or to
@@ -179,8 +236,7 @@ impl UdpSocket {
         if datagrams.is_empty() {
             return Ok(0);
         }
-        let most = datagrams.len();
-        self.0.run_many(Direction::Write, most, |fd| datagrams.send(fd))
+        self.0.run_on(Direction::Write, |fd| datagrams.send(fd), |_| false)
     }
 }
 

@@ -94,40 +94,14 @@ impl Slots {
 
     /// The sender or receiver, if there is one.
     pub(crate) fn address(&self, slot: usize) -> Option<SocketAddr> {
-        let raw = &self.addresses[slot];
-        let port = u16::from_be(raw.sin6_port);
-        match i32::from(raw.sin6_family) {
-            // The larger address has its flow information where the smaller one has its address.
-            libc::AF_INET => Some(SocketAddr::from((raw.sin6_flowinfo.to_ne_bytes(), port))),
-            libc::AF_INET6 => {
-                let ip = Ipv6Addr::from(raw.sin6_addr.s6_addr);
-                Some(SocketAddrV6::new(ip, port, raw.sin6_flowinfo, raw.sin6_scope_id).into())
-            }
-            _ => None,
-        }
+        from_raw_address(&self.addresses[slot])
     }
 
     /// Sets the receiver.
     pub(crate) fn set_address(&mut self, slot: usize, address: Option<SocketAddr>) {
-        let raw = &mut self.addresses[slot];
-        let Some(address) = address else {
-            raw.sin6_family = libc::AF_UNSPEC as libc::sa_family_t;
-            return;
-        };
-        raw.sin6_port = address.port().to_be();
         match address {
-            SocketAddr::V4(address) => {
-                raw.sin6_family = libc::AF_INET as libc::sa_family_t;
-                raw.sin6_flowinfo = u32::from_ne_bytes(address.ip().octets());
-                raw.sin6_addr.s6_addr = [0; 16];
-                raw.sin6_scope_id = 0;
-            }
-            SocketAddr::V6(address) => {
-                raw.sin6_family = libc::AF_INET6 as libc::sa_family_t;
-                raw.sin6_flowinfo = address.flowinfo();
-                raw.sin6_addr.s6_addr = address.ip().octets();
-                raw.sin6_scope_id = address.scope_id();
-            }
+            Some(address) => self.addresses[slot] = to_raw_address(address),
+            None => self.addresses[slot].sin6_family = libc::AF_UNSPEC as libc::sa_family_t,
         }
     }
 
@@ -176,16 +150,56 @@ impl Slots {
             vector.iov_base = bytes.wrapping_add(slot * self.size).cast();
             vector.iov_len = self.lengths[slot] & !CUT;
             let header = &mut self.headers[slot].msg_hdr;
-            header.msg_namelen = match i32::from(address.sin6_family) {
-                libc::AF_INET => size_of::<libc::sockaddr_in>(),
-                _ => size_of::<libc::sockaddr_in6>(),
-            } as libc::socklen_t;
+            header.msg_namelen = length_of(address);
             header.msg_name = (&raw mut *address).cast();
             header.msg_iov = vector;
             header.msg_iovlen = 1;
             header.msg_flags = 0;
         }
     }
+}
+
+/// An address as std has it, if it is one of the internet. The place is that of the largest.
+pub(super) fn from_raw_address(raw: &libc::sockaddr_in6) -> Option<SocketAddr> {
+    let port = u16::from_be(raw.sin6_port);
+    match i32::from(raw.sin6_family) {
+        // The larger address has its flow information where the smaller one has its address.
+        libc::AF_INET => Some(SocketAddr::from((raw.sin6_flowinfo.to_ne_bytes(), port))),
+        libc::AF_INET6 => {
+            let ip = Ipv6Addr::from(raw.sin6_addr.s6_addr);
+            Some(SocketAddrV6::new(ip, port, raw.sin6_flowinfo, raw.sin6_scope_id).into())
+        }
+        _ => None,
+    }
+}
+
+/// An address as the kernel has it.
+pub(super) fn to_raw_address(address: SocketAddr) -> libc::sockaddr_in6 {
+    let (family, flow, ip, scope) = match address {
+        SocketAddr::V4(address) => (libc::AF_INET, u32::from_ne_bytes(address.ip().octets()), [0; 16], 0),
+        SocketAddr::V6(address) => (
+            libc::AF_INET6,
+            address.flowinfo(),
+            address.ip().octets(),
+            address.scope_id(),
+        ),
+    };
+    libc::sockaddr_in6 {
+        sin6_family: family as libc::sa_family_t,
+        sin6_port: address.port().to_be(),
+        sin6_flowinfo: flow,
+        sin6_addr: libc::in6_addr { s6_addr: ip },
+        sin6_scope_id: scope,
+    }
+}
+
+/// How long an address is.
+pub(super) fn length_of(address: &libc::sockaddr_in6) -> libc::socklen_t {
+    let length = match i32::from(address.sin6_family) {
+        libc::AF_INET => size_of::<libc::sockaddr_in>(),
+        _ => size_of::<libc::sockaddr_in6>(),
+    };
+    length as libc::socklen_t
 }
 
 /// A number of headers as the kernel wants it, which takes no more than 1024 at once anyway.

@@ -8,6 +8,7 @@ pub(crate) mod descriptor;
 pub(crate) mod errno;
 pub(crate) mod fault;
 pub(crate) mod guard;
+pub(crate) mod local_address;
 pub(crate) mod map;
 pub(crate) mod mmsg;
 pub(crate) mod pidfd;

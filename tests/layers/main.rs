@@ -98,6 +98,7 @@ const UNSAFE: &[&str] = &[
     "sys/errno.rs",
     "sys/fault.rs",
     "sys/guard.rs",
+    "sys/local_address.rs",
     "sys/map.rs",
     "sys/mmsg.rs",
     "sys/pidfd.rs",
