@@ -70,4 +70,10 @@ impl<T> ShortLock<T> {
     pub(crate) fn lock(&self) -> ShortGuard<'_, T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+
+    /// Enters if nobody is inside.
+    #[cfg(feature = "monkey")]
+    pub(crate) fn try_lock(&self) -> Option<ShortGuard<'_, T>> {
+        self.0.try_lock().ok()
+    }
 }

@@ -14,7 +14,7 @@ use super::interrupt::{Interrupt, KillPayload, TimeoutPayload};
 use super::park;
 use super::spawn;
 use super::task::Task;
-use crate::sys::process;
+use crate::sys::{process, signals};
 
 /// Whether a hook may park whoever calls: a greenlet or the own stack of a thread with a hub, in code of the user's.
 pub(crate) fn may_park() -> bool {
@@ -28,6 +28,11 @@ pub(crate) fn may_park() -> bool {
         return false;
     };
     tasks.get(key).is_some_and(|task| task.hooks.unpatched == 0)
+}
+
+/// As [`may_park`], for calls that a signal handler may make too, which must not be parked there.
+pub(crate) fn may_wait() -> bool {
+    may_park() && !signals::in_handler()
 }
 
 /// Enters (`true`) or leaves a scope in which hooks pass straight through for whoever runs.
@@ -92,7 +97,7 @@ pub(crate) fn spend() {
 /// Lets every other ready greenlet run once, if this is a place where that may be.
 #[cold]
 pub(crate) fn yield_quietly() {
-    if may_park() {
+    if may_wait() {
         quietly(park::yield_now);
     }
     if let Some(hub) = current::hub() {

@@ -99,11 +99,12 @@ impl Registration {
     }
 
     /// Whether an operation should be tried before waiting: the direction may be ready, and nobody stands in line.
-    /// `None` when the registration is not (or no longer) with the calling thread's hub.
+    /// `None` when the registration is not (or no longer) with the calling thread's hub, or when a signal handler asks in the
+    /// middle of the hub's work.
     #[inline]
     pub(crate) fn may_try(&self, direction: Direction) -> Option<bool> {
         let hub = current::hub().filter(|hub| std::ptr::eq(hub.remote, self.remote))?;
-        let mut sources = hub.sources.borrow_mut();
+        let mut sources = hub.sources.try_borrow_mut().ok()?;
         let state = sources.get_mut(self.key)?;
         let ended = state.ended;
         let half = state.half(direction);
@@ -132,7 +133,11 @@ impl Registration {
         if !std::ptr::eq(hub.remote, self.remote) {
             return;
         }
-        if let Some(state) = hub.sources.borrow_mut().get_mut(self.key) {
+        // Borrowed already: by what a signal handler interrupted.
+        let Ok(mut sources) = hub.sources.try_borrow_mut() else {
+            return;
+        };
+        if let Some(state) = sources.get_mut(self.key) {
             f(state.half(direction));
         }
     }

@@ -105,7 +105,7 @@ fn until(event: Event, what: &'static str, look: impl Fn() -> Option<isize>, blo
     if let Some(found) = look() {
         return found;
     }
-    if !hooks::may_park() {
+    if !hooks::may_wait() {
         return blocking();
     }
     let opened = match event {

@@ -19,7 +19,7 @@ use crate::primitive::ShortLock;
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int {
     let real = || answer_int(system!(SYS_connect, fd, address, length));
-    if !is_on(SOCKET) || !hooks::may_park() {
+    if !is_on(SOCKET) || !hooks::may_wait() {
         return real();
     }
     let Some(slot) = table::slot(fd) else { return real() };

@@ -4,9 +4,11 @@
 //!
 //! 1. [`is_on`]: is its group patched, and has the thread a hub? One load, one branch, one look at a thread-local. If not,
 //!    it is the system call itself.
-//! 2. Only when the call would block, `hooks::may_park`: is this user code on a greenlet (or on the own stack of a
-//!    hub's thread), not the runtime's own code, a thread that unwinds, the child of a fork? If
+//! 2. Only when the call would block, `hooks::may_wait`: is this user code on a greenlet (or on the own stack of a
+//!    hub's thread), not the runtime's own code, a thread that unwinds, the child of a fork, a signal handler? If
 //!    not, it blocks the thread.
+//!
+//! What a signal handler may call comes so far without a lock, an allocation or a borrow that the code it interrupted may hold.
 #![expect(unsafe_code, reason = "makes system calls")]
 
 use std::ffi::{c_int, c_long};

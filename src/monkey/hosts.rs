@@ -179,11 +179,16 @@ pub(super) unsafe extern "C" fn gethostbyname2(name: *const c_char, family: c_in
         if found.is_null() {
             return ptr::null_mut();
         }
-        LAST.with(|last| {
+        let kept = LAST.try_with(|last| {
             // SAFETY: of this thread, and borrowed only here.
             let last = unsafe { &mut *last.get() };
-            &raw mut last.insert(answer).host
+            last.replace(answer);
         });
+        if kept.is_err() {
+            // The thread is ending: there is no place for an answer any more.
+            original::set_h_errno(NO_RECOVERY);
+            return ptr::null_mut();
+        }
         return found;
     }
 }

@@ -18,7 +18,8 @@
 //! * **Locks** ([`patch_thread`]): `std::sync::{Mutex, RwLock, Condvar, Once, OnceLock, Barrier}`, `std::thread::park`, and
 //!   `std::sync::mpsc` between threads, any number of greenlets of each. Unlocking a `Mutex` that a greenlet of the same thread
 //!   waits for lets that one run first. `JoinHandle::join` and `pthread_join` look at the thread now and then.
-//! * **Child processes** ([`patch_subprocess`]): `waitpid` and variants.
+//! * **Child processes** ([`patch_subprocess`]): `waitpid` and variants. One that is named, by its number or a descriptor, is
+//!   noticed at once; any child, or one that stops, within 20 ms.
 //!
 //! C libraries, linked into the program or shared, come to the same functions: the linker exports the hooks to them. The
 //! first `patch_*` looks whether they are reached, and its error says how to link if they are not.
@@ -43,7 +44,9 @@
 //! | files on disks, `fsync` | the kernel tells nobody when a disk is ready | stops the thread for the length of the disk access | the thread pool |
 //! | `rustix` and Go code | they make system calls without libc | stops the thread | rustix: its feature `use-libc`; else the thread pool |
 //! | `fread`, `popen`, `system` | glibc calls itself without passing by us | stops the thread | the thread pool |
-//! | standard input, output and error | std holds a lock around them that knows its owner by thread | a full pipe stops the thread | |
+//! | standard input, output and error | std holds a lock around them that knows its owner by thread | a full pipe stops the thread; of two greenlets that print, the second gets in if the first is parked with `stdout().lock()` in its hands | a thread that prints what comes out of a [`queue`](crate::queue) |
+//! | libraries opened with `RTLD_DEEPBIND`, or with a libc of their own inside | they do not look for the program's functions | stops the thread | the thread pool |
+//! | the kernel's look for deadlocks between locks of files (`EDEADLK`) | the lock is asked for now and then, not waited for | the greenlets wait for ever | |
 //! | calls that change the signal mask while they wait | the mask belongs to the thread | stops the thread | |
 //! | `accept` on a listener that other processes share | no flag makes it non-blocking for one caller alone | another process may take the connection that was seen, then it stops the thread until the next | make it non-blocking, or `SO_REUSEPORT` |
 //! | a descriptor closed without libc's `close` (`fclose`, a system call of one's own) | nobody tells us | who waits for that number goes on waiting | `shutdown` it first |
@@ -56,10 +59,17 @@
 //! then it has been killed, and the timeout has elapsed, whatever it returned. A sleep ends early. A lock, and the join of a
 //! thread, go on waiting. tokio panics when its `epoll_wait` fails: that is then how the greenlet ends.
 //!
-//! # Signal handlers
+//! # Signal handlers, destructors, forks
 //!
-//! A handler runs on the greenlet's stack. It may write to a pipe or socket that has room, or that is non-blocking, as
-//! handlers do. One that would block there is parked, and that greenlet with it: do not.
+//! A signal handler runs in the middle of whatever the greenlet was doing, so nothing may be switched there: a hooked call in
+//! it that blocks stops the thread, as it would without hooks. A handler is known by its signal, which is blocked while it
+//! runs: so calls also stop the thread where a program itself blocks a signal that has a handler, and one that was
+//! installed with `SA_NODEFER` is not known: it must not block.
+//!
+//! Calls in destructors stop the thread while it unwinds, also for a kill, and when it ends after its hub.
+//!
+//! A fork of a program with hubs has none and is not patched: its calls are the system's. A program that forks before its
+//! first greenlet, as daemons do, stays patched.
 
 mod children;
 mod connect;

@@ -31,7 +31,7 @@ const FLAGS: c_int = libc::AI_PASSIVE
 
 /// Whether the resolver is to be asked.
 pub(super) fn may_ask() -> bool {
-    is_on(DNS) && hooks::may_park()
+    is_on(DNS) && hooks::may_wait()
 }
 
 /// Text that C points to; `None` for null, `Err` for what is no UTF-8.

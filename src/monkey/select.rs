@@ -91,7 +91,7 @@ fn poll_until(
     real: impl Fn(Option<Duration>) -> isize,
 ) -> isize {
     let ready = real(Some(Duration::ZERO));
-    if ready != 0 || !hooks::may_park() {
+    if ready != 0 || !hooks::may_wait() {
         hooks::spend();
         return if ready != 0 { ready } else { real(limit) };
     }
@@ -260,7 +260,7 @@ fn select_spec(count: c_int, sets: [*mut fd_set; 3], limit: Option<timespec>) ->
         return real(limit);
     }
     let ready = real(Some(to_spec(Some(Duration::ZERO))));
-    if ready != 0 || !hooks::may_park() {
+    if ready != 0 || !hooks::may_wait() {
         hooks::spend();
         return if ready != 0 { ready } else { real(limit) };
     }
@@ -334,7 +334,7 @@ fn epoll_until(
         hooks::spend();
         return ready;
     }
-    if !hooks::may_park() {
+    if !hooks::may_wait() {
         return blocking();
     }
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));

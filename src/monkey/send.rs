@@ -281,7 +281,7 @@ const COPIED: usize = 64 * 1024;
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn sendfile(out: c_int, from: c_int, offset: *mut off_t, count: size_t) -> ssize_t {
     let real = || answer(system!(SYS_sendfile, out, from, offset, count));
-    if !is_on(SOCKET) || !hooks::may_park() {
+    if !is_on(SOCKET) || !hooks::may_wait() {
         return real();
     }
     let Some(slot) = table::slot(out) else { return real() };
@@ -351,7 +351,7 @@ pub(super) unsafe extern "C" fn splice(
     let kind = |fd: c_int| table::slot(fd).map_or(Kind::File, |slot| slot.kind(fd));
     let waits = |fd: c_int| kind(fd) != Kind::File;
     // A socket that it goes to does not know the flag: it gets what surely finds room.
-    let at_once = if kind(out) == Kind::StreamSocket && hooks::may_park() {
+    let at_once = if kind(out) == Kind::StreamSocket && hooks::may_wait() {
         length.min(PIPE_BUFFER)
     } else {
         length

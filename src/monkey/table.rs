@@ -104,15 +104,24 @@ pub(super) fn slot(fd: RawFd) -> Option<&'static Slot> {
     find(fd).or_else(|| make(fd))
 }
 
-/// Makes the chunk that `fd` belongs to.
+/// Makes the chunk that `fd` belongs to. Of pages of its own: a signal handler must not allocate.
 #[cold]
 fn make(fd: RawFd) -> Option<&'static Slot> {
     let place = TABLE.get(usize::try_from(fd).ok()? / CHUNK)?;
-    let chunk = Box::into_raw(Box::new([const { Slot::new() }; CHUNK]));
+    let size = size_of::<[Slot; CHUNK]>();
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let mapped = system!(SYS_mmap, 0, size, access, kind, -1_isize, 0);
+    if mapped < 0 {
+        return None;
+    }
+    let chunk = std::ptr::with_exposed_provenance_mut::<[Slot; CHUNK]>(mapped as usize);
+    // SAFETY: new memory of that size, at the beginning of a page.
+    unsafe { chunk.write([const { Slot::new() }; CHUNK]) };
     let made = place.compare_exchange(std::ptr::null_mut(), chunk, Ordering::AcqRel, Ordering::Acquire);
     if made.is_err() {
-        // SAFETY: another thread was first, so this one was never published.
-        drop(unsafe { Box::from_raw(chunk) });
+        // Another thread was first, so this one was never published. It owns nothing.
+        system!(SYS_munmap, mapped, size);
     }
     find(fd)
 }
@@ -201,6 +210,16 @@ impl Slot {
         }
         let is_local = |registration: &&Registration| registration.may_try(Direction::Read).is_some();
         self.registrations.lock().iter().find(is_local).copied()
+    }
+
+    /// As [`Slot::registration`], without waiting for others who look: a signal handler may have interrupted one of them.
+    #[inline]
+    pub(super) fn glance(&self) -> Option<Registration> {
+        if !self.registered.load(Ordering::Acquire) {
+            return None;
+        }
+        let is_local = |registration: &&Registration| registration.may_try(Direction::Read).is_some();
+        self.registrations.try_lock()?.iter().find(is_local).copied()
     }
 
     /// Remembers a registration with the calling thread's hub.

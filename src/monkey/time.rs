@@ -79,7 +79,7 @@ pub(super) unsafe extern "C" fn sleep(seconds: c_uint) -> c_uint {
 
 /// Whether the caller may be parked instead.
 fn may_sleep() -> bool {
-    is_on(TIME) && hooks::may_park()
+    is_on(TIME) && hooks::may_wait()
 }
 
 /// Parks for `length`. Whether the time is over: not so when a kill came.

@@ -78,7 +78,7 @@ impl Wait {
 
     /// The call would block: waits until it is worth another try.
     pub(super) fn wait(&mut self) -> Next {
-        if (0..=2).contains(&self.fd) || !hooks::may_park() {
+        if (0..=2).contains(&self.fd) || !hooks::may_wait() {
             return Next::Block;
         }
         let Some(slot) = table::slot(self.fd) else {
@@ -178,7 +178,7 @@ pub(super) fn look_now_and_then(what: &'static str, mut look: impl FnMut() -> Op
         if let Some(found) = look() {
             return Some(found);
         }
-        if !hooks::may_park() {
+        if !hooks::may_wait() {
             return None;
         }
         match pause(length, None, what) {
@@ -194,7 +194,7 @@ pub(super) fn look_now_and_then(what: &'static str, mut look: impl FnMut() -> Op
 #[inline]
 pub(super) fn is_in_vain(fd: RawFd, direction: Direction) -> bool {
     let Some(slot) = table::find(fd) else { return false };
-    slot.registration()
+    slot.glance()
         .is_some_and(|registration| registration.may_try(direction) == Some(false))
         && slot.options(fd) & NONBLOCKING == 0
 }
@@ -202,7 +202,7 @@ pub(super) fn is_in_vain(fd: RawFd, direction: Direction) -> bool {
 /// A short transfer showed that there is no more for now.
 #[inline]
 pub(super) fn drained(fd: RawFd, direction: Direction) {
-    if let Some(registration) = table::find(fd).and_then(Slot::registration) {
+    if let Some(registration) = table::find(fd).and_then(Slot::glance) {
         registration.drained(direction);
     }
 }
@@ -243,7 +243,7 @@ pub(super) fn has_events(fd: RawFd, events: libc::c_short) -> bool {
 
 /// Parks for a moment, if the caller may be parked.
 pub(super) fn pause_briefly(what: &'static str) -> Next {
-    if hooks::may_park() {
+    if hooks::may_wait() {
         pause(PAUSE, None, what)
     } else {
         Next::Block

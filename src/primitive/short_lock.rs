@@ -55,6 +55,20 @@ impl<T> ShortLock<T> {
         }
     }
 
+    /// Enters if nobody is inside: for signal handlers, which may have interrupted the one who is.
+    #[cfg(feature = "monkey")]
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<ShortGuard<'_, T>> {
+        let entered = self
+            .locked
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok();
+        entered.then(|| ShortGuard {
+            lock: self,
+            here: PhantomData,
+        })
+    }
+
     /// [`ShortLock::lock`] when somebody is inside.
     #[cold]
     fn lock_slow(&self) {

@@ -19,5 +19,7 @@ pub(crate) mod random;
 #[cfg(feature = "monkey")]
 pub(crate) mod raw;
 pub(crate) mod report;
+#[cfg(feature = "monkey")]
+pub(crate) mod signals;
 pub(crate) mod socket;
 pub(crate) mod timer_fd;

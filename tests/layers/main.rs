@@ -108,6 +108,7 @@ const UNSAFE: &[&str] = &[
     "sys/random.rs",
     "sys/raw.rs",
     "sys/report.rs",
+    "sys/signals.rs",
     "sys/socket.rs",
     "sys/timer_fd.rs",
 ];
