@@ -9,7 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::core::BUDGET;
 use super::current;
-use super::hook_state::Inside;
+pub(crate) use super::hook_state::SleepWatch;
+use super::hook_state::{self, Inside};
 use super::interrupt::{Interrupt, KillPayload, TimeoutPayload};
 use super::park;
 use super::spawn;
@@ -82,6 +83,11 @@ pub(crate) fn park_shielded(deadline: Option<std::time::Instant>, what: &'static
         put_back(payload);
         park::WakeReason::Unparked
     })
+}
+
+/// Has the sleep of the calling thread's hub watched from now on, or no more.
+pub(crate) fn watch_sleep(watch: Option<&'static SleepWatch>) {
+    hook_state::watch_sleep(watch);
 }
 
 /// Spends one unit of the budget of whoever runs; lets others run when it is spent.

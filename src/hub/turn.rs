@@ -157,6 +157,8 @@ impl Hub {
         self.read_inbox();
         self.poll_now();
         self.take_work();
+        #[cfg(feature = "monkey")]
+        drop(super::hook_state::Asleep::enter());
     }
 
     /// Polls without waiting.
@@ -177,7 +179,13 @@ impl Hub {
         if !self.ready.borrow().is_empty() || self.take_work() || self.wake_idlers() {
             return;
         }
+        #[cfg(feature = "monkey")]
+        let Some(watched) = super::hook_state::Asleep::enter() else {
+            return;
+        };
         if self.spin.spin(|| self.remote.has_messages()) {
+            #[cfg(feature = "monkey")]
+            drop(watched);
             self.read_inbox();
             return;
         }
@@ -217,6 +225,8 @@ impl Hub {
         if forever {
             deadlock::go_on();
         }
+        #[cfg(feature = "monkey")]
+        drop(watched);
         self.remote.awake();
         self.spin.wake_up(asleep, self.remote.has_messages());
         self.fire_alarms();

@@ -77,6 +77,7 @@ mod descriptors;
 mod fortified;
 mod frame;
 mod futex;
+mod futex_queue;
 mod hosts;
 mod join;
 mod names;
@@ -88,6 +89,7 @@ mod report;
 mod select;
 mod send;
 mod table;
+mod thread_word;
 mod time;
 mod wait;
 

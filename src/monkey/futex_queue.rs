@@ -1,0 +1,149 @@
+//! Those who wait for futexes, by the address of the word.
+//!
+//! A waiter compares the word under the lock of its queue, and whoever wakes changes the word before it takes that lock.
+#![expect(unsafe_code, reason = "reaches words and waiters by their addresses")]
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
+
+use crate::hub::hooks;
+use crate::hub::park::Unparker;
+use crate::primitive::ShortLock;
+
+/// A waiter is in its queue.
+pub(super) const WAITS: u8 = 0;
+/// A waiter was taken out by whoever wakes.
+pub(super) const WOKEN: u8 = 1;
+/// A waiter on a thread's word was taken out because another one was woken.
+pub(super) const ALONG: u8 = 2;
+
+/// Queues; a word's address chooses one.
+const QUEUES: usize = 256;
+
+/// Who waits for a word.
+struct Waiter {
+    /// The word's address.
+    word: usize,
+    /// Wakes it.
+    unparker: Unparker,
+    /// The word is its thread's.
+    of_thread: bool,
+    /// On the waiter's stack: set, as the last thing done, by whoever takes it from the queue.
+    woken: *const AtomicU8,
+}
+
+// SAFETY: the pointer is used under the queue's lock only, while the waiter is in the queue: it leaves its frame only when
+// it has been taken out. A stack with a waiter on it that is leaked stays mapped.
+unsafe impl Send for Waiter {}
+
+/// Those who wait for the words of some addresses.
+pub(super) struct Queue {
+    /// How many: looked at without the lock.
+    count: AtomicUsize,
+    /// In the order of their coming.
+    waiters: ShortLock<VecDeque<Waiter>>,
+}
+
+/// All of them.
+static TABLE: [Queue; QUEUES] = [const {
+    Queue {
+        count: AtomicUsize::new(0),
+        waiters: ShortLock::new(VecDeque::new()),
+    }
+}; QUEUES];
+
+/// The queue of a word.
+pub(super) fn queue(word: usize) -> &'static Queue {
+    &TABLE[(word >> 2).wrapping_mul(0x9E37_79B9) >> 8 & (QUEUES - 1)]
+}
+
+/// What came of a call that wakes.
+#[derive(Default)]
+pub(super) struct Woken {
+    /// How many were woken.
+    pub(super) woken: usize,
+    /// One of them is of the calling thread, and finds the word 0.
+    pub(super) free: bool,
+    /// One of them waited for its thread's word, for which the thread itself may wait in the kernel meanwhile.
+    pub(super) of_thread: bool,
+}
+
+/// Wakes up to `count` greenlets that wait for `word`.
+pub(super) fn wake(word: usize, count: usize) -> Woken {
+    let queue = queue(word);
+    // After the change of the word, before the look at the count: the waiter does it the other way round.
+    fence(Ordering::SeqCst);
+    if count == 0 || queue.count.load(Ordering::SeqCst) == 0 {
+        return Woken::default();
+    }
+    queue.wake(word, count, WOKEN)
+}
+
+impl Queue {
+    /// Takes up to `count` waiters out and wakes them, telling them `how`.
+    pub(super) fn wake(&self, word: usize, count: usize, how: u8) -> Woken {
+        let mut result = Woken::default();
+        while result.woken < count {
+            let unparker = {
+                let mut waiters = self.waiters.lock();
+                let Some(place) = waiters.iter().position(|waiter| waiter.word == word) else {
+                    break;
+                };
+                let waiter = waiters.remove(place).expect("it was found there");
+                self.count.fetch_sub(1, Ordering::SeqCst);
+                if hooks::is_local(waiter.unparker) {
+                    // SAFETY: aligned (it was checked), and valid at least until the wait returns, as its caller vouched;
+                    // the waiter cannot run while this runs on its thread.
+                    let word = unsafe { AtomicU32::from_ptr(word as *mut u32) };
+                    result.free |= word.load(Ordering::Relaxed) == 0;
+                }
+                result.of_thread |= waiter.of_thread;
+                // SAFETY: its frame lives until it sees this, or takes itself out of the queue under this lock.
+                unsafe { &*waiter.woken }.store(how, Ordering::Release);
+                waiter.unparker
+            };
+            unparker.unpark();
+            result.woken += 1;
+        }
+        result
+    }
+
+    /// Puts the caller in, if the word holds `value`; says whether it is the thread's.
+    pub(super) fn enter(&self, word: usize, cell: &AtomicU32, value: u32, of_thread: bool, woken: &AtomicU8) -> bool {
+        let mut waiters = self.waiters.lock();
+        self.count.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        if cell.load(Ordering::SeqCst) != value {
+            self.count.fetch_sub(1, Ordering::SeqCst);
+            return false;
+        }
+        waiters.push_back(Waiter {
+            word,
+            unparker: Unparker::current(),
+            of_thread,
+            woken,
+        });
+        true
+    }
+
+    /// Takes `me` out; `false` if somebody has already.
+    pub(super) fn leave(&self, me: &AtomicU8) -> bool {
+        let mut waiters = self.waiters.lock();
+        let place = waiters.iter().position(|waiter| std::ptr::eq(waiter.woken, me));
+        if let Some(place) = place {
+            waiters.remove(place);
+            self.count.fetch_sub(1, Ordering::SeqCst);
+        }
+        place.is_some()
+    }
+
+    /// Whether somebody besides the caller waits for the word.
+    pub(super) fn is_shared(&self, word: usize) -> bool {
+        self.waiters
+            .lock()
+            .iter()
+            .filter(|waiter| waiter.word == word)
+            .nth(1)
+            .is_some()
+    }
+}

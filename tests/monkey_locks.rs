@@ -1,0 +1,411 @@
+//! std's locks, and those of other crates, among greenlets of one hub, of several, and plain threads: nothing is lost.
+//!
+//! What a page of the documentation says does not work is here too, with its symptom: a test that fails when it has
+//! become better.
+#![cfg(all(feature = "monkey", target_os = "linux", target_env = "gnu"))]
+
+#[path = "common/patched.rs"]
+#[expect(unsafe_code, reason = "makes descriptors")]
+#[expect(dead_code, reason = "no descriptors are needed here")]
+mod patched;
+#[path = "common/waiting.rs"]
+mod waiting;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Barrier, Condvar, Mutex, OnceLock, PoisonError, RwLock, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use patched::{in_greenlet, watched};
+use waiting::until_parked;
+
+/// How often each hub spawns its greenlets.
+const ROUNDS: usize = 150;
+/// So soon that it expires in all places.
+const SOON: Duration = Duration::from_micros(60);
+
+/// Calls `job` from greenlets of two hubs, of which some are killed and some time out, and from a plain thread.
+fn stress(job: impl Fn() + Send + Sync + 'static) {
+    iora::monkey::patch_all().unwrap();
+    let job = Arc::new(job);
+    let plain = {
+        let job = job.clone();
+        move || (0..ROUNDS).for_each(|_| job())
+    };
+    let hub = move || {
+        for round in 0..ROUNDS {
+            let jobs: Vec<_> = (0..5)
+                .map(|number| {
+                    let job = job.clone();
+                    iora::spawn(move || match number {
+                        0 => iora::timeout(SOON, || job()).unwrap_or(()),
+                        _ => job(),
+                    })
+                })
+                .collect();
+            (0..round % 4).for_each(|_| iora::yield_now());
+            jobs[1].kill();
+            iora::joinall(&jobs, None);
+        }
+    };
+    watched(|| {
+        let threads = [thread::spawn(hub.clone()), thread::spawn(hub), thread::spawn(plain)];
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+#[test]
+fn mutex() {
+    let inside = AtomicBool::new(false);
+    let mutex = Mutex::new(());
+    stress(move || {
+        // Whoever is killed inside poisons it.
+        let _guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(!inside.swap(true, Ordering::SeqCst), "two are inside");
+        let _leaves = Defer(|| inside.store(false, Ordering::SeqCst));
+        iora::yield_now();
+    });
+}
+
+/// Calls a function when dropped.
+struct Defer<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Defer<F> {
+    fn drop(&mut self) {
+        self.0();
+    }
+}
+
+#[test]
+fn readers_and_writers() {
+    let (readers, writers) = (AtomicU32::new(0), AtomicU32::new(0));
+    let (lock, calls) = (RwLock::new(()), AtomicU32::new(0));
+    stress(move || {
+        if calls.fetch_add(1, Ordering::SeqCst).is_multiple_of(3) {
+            let _guard = lock.write().unwrap_or_else(PoisonError::into_inner);
+            assert_eq!(writers.fetch_add(1, Ordering::SeqCst), 0);
+            let _leaves = Defer(|| {
+                writers.fetch_sub(1, Ordering::SeqCst);
+            });
+            assert_eq!(readers.load(Ordering::SeqCst), 0);
+            iora::yield_now();
+        } else {
+            let _guard = lock.read().unwrap_or_else(PoisonError::into_inner);
+            readers.fetch_add(1, Ordering::SeqCst);
+            let _leaves = Defer(|| {
+                readers.fetch_sub(1, Ordering::SeqCst);
+            });
+            assert_eq!(writers.load(Ordering::SeqCst), 0);
+            iora::yield_now();
+        }
+    });
+}
+
+#[test]
+fn conditions() {
+    // A token for each: who loses a wake-up waits for ever. Nothing raises in the middle, for these are std's calls only.
+    let (tokens, is_there) = (Mutex::new(0_u32), Condvar::new());
+    let calls = AtomicU32::new(0);
+    stress(move || {
+        let number = calls.fetch_add(1, Ordering::SeqCst);
+        if number.is_multiple_of(2) {
+            let tokens = tokens.lock().unwrap();
+            // In vain, most of the time.
+            drop(is_there.wait_timeout(tokens, SOON).unwrap());
+        }
+        let mut taken = {
+            *tokens.lock().unwrap() += 1;
+            is_there.notify_one();
+            tokens.lock().unwrap()
+        };
+        while *taken == 0 {
+            taken = is_there.wait(taken).unwrap();
+        }
+        *taken -= 1;
+        if *taken > 0 {
+            is_there.notify_one();
+        }
+    });
+}
+
+/// Calls `f` of as many greenlets on each of two hubs, and one plain thread, with their number.
+fn together<F: Fn(usize) + Send + Sync + 'static>(on_each: usize, f: F) {
+    iora::monkey::patch_all().unwrap();
+    let f = Arc::new(f);
+    watched(|| {
+        let hubs: Vec<_> = (0..2)
+            .map(|hub| {
+                let f = f.clone();
+                thread::spawn(move || {
+                    let all: Vec<_> = (0..on_each)
+                        .map(|number| {
+                            let f = f.clone();
+                            iora::spawn(move || f(hub * on_each + number))
+                        })
+                        .collect();
+                    for one in all {
+                        one.get().unwrap();
+                    }
+                })
+            })
+            .collect();
+        f(2 * on_each);
+        hubs.into_iter().for_each(|hub| hub.join().unwrap());
+    });
+}
+
+#[test]
+fn barriers() {
+    let barrier = Barrier::new(5);
+    let leaders = Arc::new(AtomicU32::new(0));
+    let counted = leaders.clone();
+    together(2, move |_| {
+        for _ in 0..300 {
+            if barrier.wait().is_leader() {
+                leaders.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    });
+    assert_eq!(counted.load(Ordering::SeqCst), 300);
+}
+
+#[test]
+fn initialized_once() {
+    let cells: Arc<Vec<OnceLock<usize>>> = Arc::new((0..300).map(|_| OnceLock::new()).collect());
+    let once = std::sync::Once::new();
+    let made = Arc::new(AtomicU32::new(0));
+    let count = made.clone();
+    let barrier = Barrier::new(5);
+    together(2, move |number| {
+        for cell in cells.iter() {
+            barrier.wait();
+            let value = *cell.get_or_init(|| {
+                made.fetch_add(1, Ordering::SeqCst);
+                if number < 4 {
+                    iora::yield_now();
+                }
+                number
+            });
+            assert!(value < 5);
+            once.call_once(|| {
+                made.fetch_add(1000, Ordering::SeqCst);
+            });
+            assert_eq!(cell.get(), Some(&value));
+        }
+    });
+    assert_eq!(count.load(Ordering::SeqCst), 1300);
+}
+
+#[test]
+fn parked_threads() {
+    // Greenlets of one thread share its word: each is woken though, however many are parked at once.
+    in_greenlet(|| {
+        for _ in 0..20 {
+            let thread = thread::current();
+            let flags: Arc<Vec<AtomicBool>> = Arc::new((0..10).map(|_| AtomicBool::new(false)).collect());
+            let parked: Vec<_> = (0..10)
+                .map(|number| {
+                    let flags = flags.clone();
+                    iora::spawn(move || {
+                        while !flags[number].load(Ordering::SeqCst) {
+                            thread::park();
+                        }
+                    })
+                })
+                .collect();
+            let timed = iora::spawn(|| thread::park_timeout(Duration::from_millis(1)));
+            iora::yield_now();
+            let waker = thread::spawn(move || {
+                for flag in flags.iter() {
+                    flag.store(true, Ordering::SeqCst);
+                    thread.unpark();
+                    thread::yield_now();
+                }
+            });
+            for one in parked {
+                one.get().unwrap();
+            }
+            timed.get().unwrap();
+            waker.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_thread_that_is_parked_for_real_is_woken_beside_its_greenlets() {
+    in_greenlet(|| {
+        let done = Rc::new(Cell::new(false));
+        let parked = iora::spawn({
+            let done = done.clone();
+            move || {
+                while !done.get() {
+                    thread::park();
+                }
+            }
+        });
+        until_parked(&parked, "thread::park");
+        let this = thread::current();
+        let (go, gone) = mpsc::channel();
+        let waker = thread::spawn(move || {
+            gone.recv().unwrap();
+            thread::sleep(Duration::from_millis(20));
+            this.unpark();
+        });
+        iora::monkey::unpatched(|| {
+            go.send(()).unwrap();
+            thread::park();
+        });
+        done.set(true);
+        thread::current().unpark();
+        parked.get().unwrap();
+        waker.join().unwrap();
+    });
+}
+
+#[test]
+fn channels_between_hubs() {
+    // Of every capacity, several receivers on one thread, senders on another hub and on a plain thread.
+    iora::monkey::patch_all().unwrap();
+    watched(|| {
+        const ITEMS: u64 = 200;
+        for capacity in [0, 1, 7] {
+            let (senders, receivers): (Vec<_>, Vec<_>) = (0..4).map(|_| mpsc::sync_channel::<u64>(capacity)).unzip();
+            let twins = senders.clone();
+            let plain = thread::spawn(move || {
+                for item in 1..=ITEMS {
+                    twins.iter().for_each(|sender| sender.send(item).unwrap());
+                }
+            });
+            let hub = thread::spawn(move || {
+                let all: Vec<_> = senders
+                    .into_iter()
+                    .map(|sender| iora::spawn(move || (1..=ITEMS).for_each(|item| sender.send(item).unwrap())))
+                    .collect();
+                all.into_iter().for_each(|one| one.get().unwrap());
+            });
+            let receivers: Vec<_> = receivers
+                .into_iter()
+                .map(|receiver| iora::spawn(move || receiver.iter().sum::<u64>()))
+                .collect();
+            for receiver in receivers {
+                assert_eq!(receiver.get().unwrap(), ITEMS * (ITEMS + 1));
+            }
+            plain.join().unwrap();
+            hub.join().unwrap();
+            let (senders, receivers): (Vec<_>, Vec<_>) =
+                (0..4).map(|_| crossbeam_channel::bounded::<u64>(capacity)).unzip();
+            let hub = thread::spawn(move || {
+                let all: Vec<_> = senders
+                    .into_iter()
+                    .map(|sender| iora::spawn(move || (1..=ITEMS).for_each(|item| sender.send(item).unwrap())))
+                    .collect();
+                all.into_iter().for_each(|one| one.get().unwrap());
+            });
+            let receivers: Vec<_> = receivers
+                .into_iter()
+                .map(|receiver| iora::spawn(move || receiver.iter().sum::<u64>()))
+                .collect();
+            for receiver in receivers {
+                assert_eq!(receiver.get().unwrap(), ITEMS * (ITEMS + 1) / 2);
+            }
+            hub.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_is_said_of_channels_on_one_thread() {
+    in_greenlet(|| {
+        // What is there already is received; who waits is not woken by its own thread, only by its time limit.
+        let limit = Duration::from_millis(200);
+        let (sender, receiver) = mpsc::channel();
+        let receiver = iora::spawn(move || {
+            assert_eq!(receiver.recv(), Ok(1));
+            (receiver.recv_timeout(limit), receiver.try_recv())
+        });
+        sender.send(1).unwrap();
+        until_parked(&receiver, "thread::park");
+        sender.send(2).unwrap();
+        (0..3).for_each(|_| iora::yield_now());
+        assert!(!receiver.ready(), "it was woken: the page should say so");
+        let (timed, tried) = receiver.get().unwrap();
+        assert!(timed == Ok(2) || tried == Ok(2), "it is not lost");
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        let receiver = iora::spawn(move || {
+            assert_eq!(receiver.recv(), Ok(1));
+            let _ = receiver.recv_timeout(limit);
+        });
+        sender.send(1).unwrap();
+        until_parked(&receiver, "thread::park");
+        sender.send(2).unwrap();
+        (0..3).for_each(|_| iora::yield_now());
+        assert!(!receiver.ready(), "it was woken: the page should say so");
+        receiver.get().unwrap();
+    });
+}
+
+#[test]
+fn what_is_said_of_parking_lot() {
+    in_greenlet(|| {
+        let lock = Rc::new(parking_lot::Mutex::new(()));
+        let held = lock.lock();
+        let turns = Rc::new(Cell::new(0_u32));
+        let other = iora::spawn({
+            let turns = turns.clone();
+            move || {
+                loop {
+                    turns.set(turns.get() + 1);
+                    iora::yield_now();
+                }
+            }
+        });
+        let contender = iora::spawn({
+            let (lock, turns) = (lock.clone(), turns.clone());
+            move || {
+                let before = turns.get();
+                let got = lock.try_lock_for(Duration::from_millis(50)).is_some();
+                (got, turns.get() - before)
+            }
+        });
+        iora::yield_now();
+        assert_eq!(
+            contender.get().unwrap(),
+            (false, 0),
+            "the thread stopped, and its holder with it"
+        );
+        drop(held);
+        other.kill();
+        // Between threads nothing is lost by that.
+        let lock = Arc::new(parking_lot::Mutex::new(0));
+        let twin = lock.clone();
+        let thread = thread::spawn(move || (0..10_000).for_each(|_| *twin.lock() += 1));
+        let greenlets: Vec<_> = (0..5)
+            .map(|_| {
+                let lock = lock.clone();
+                iora::spawn(move || {
+                    for _ in 0..1000 {
+                        *lock.lock() += 1;
+                        iora::yield_now();
+                    }
+                })
+            })
+            .collect();
+        greenlets.into_iter().for_each(|one| one.get().unwrap());
+        thread.join().unwrap();
+        assert_eq!(*lock.lock(), 15_000);
+    });
+}
+
+#[test]
+fn a_time_limit_of_a_condition_is_kept() {
+    in_greenlet(|| {
+        let (lock, condition) = (Mutex::new(()), Condvar::new());
+        let begun = std::time::Instant::now();
+        let limit = Duration::from_millis(30);
+        let guard = lock.lock().unwrap();
+        let (_guard, late) = condition.wait_timeout_while(guard, limit, |()| true).unwrap();
+        assert!(late.timed_out() && begun.elapsed() >= limit);
+    });
+}
