@@ -40,6 +40,7 @@ enum State<V> {
 }
 
 impl<V> Handover for State<V> {
+    type Aside = ();
     type Ticket = ();
 
     /// All who wait are told of the end; none of them takes it away from another.

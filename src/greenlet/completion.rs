@@ -39,6 +39,7 @@ impl Completion {
 }
 
 impl Handover for Completion {
+    type Aside = ();
     type Ticket = ();
 
     /// The end is there for all: nothing is handed over.

@@ -129,6 +129,7 @@ struct Running {
 }
 
 impl Handover for Running {
+    type Aside = ();
     type Ticket = ();
 
     /// Nothing is handed over.

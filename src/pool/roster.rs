@@ -50,6 +50,7 @@ struct State {
 type Locked<'a> = View<'a, State, 4>;
 
 impl Handover<4> for State {
+    type Aside = ();
     type Ticket = ();
 
     fn take_back(view: &mut Locked<'_>, line: usize, _ticket: &mut ()) {

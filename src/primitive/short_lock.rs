@@ -12,8 +12,8 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How often the word is looked at before the thread gives up its time slice.
-const SPINS: u32 = 100;
+/// The longest pause between two looks at the word; after that the thread gives up its time slice.
+const LONGEST: u32 = 64;
 
 /// A value and the lock that protects it.
 pub(crate) struct ShortLock<T> {
@@ -72,11 +72,12 @@ impl<T> ShortLock<T> {
     /// [`ShortLock::lock`] when somebody is inside.
     #[cold]
     fn lock_slow(&self) {
-        let mut spins = 0;
+        // Ever more rarely: each look takes the word, and what lies beside it, away from the one inside.
+        let mut pause = 1;
         while self.locked.load(Ordering::Relaxed) || self.locked.swap(true, Ordering::Acquire) {
-            if spins < SPINS {
-                spins += 1;
-                std::hint::spin_loop();
+            if pause <= LONGEST {
+                (0..pause).for_each(|_| std::hint::spin_loop());
+                pause *= 2;
             } else {
                 std::thread::yield_now();
             }

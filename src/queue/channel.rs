@@ -1,7 +1,7 @@
 //! A queue without a store: each item passes from hand to hand.
 
-use super::core::{Core, Failure};
-use super::error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
+use super::core::Core;
+use super::error::{Failure, GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
 use super::facade::{Iter, transfer};
 use crate::primitive::const_unless_loom;
 use crate::sync::Choice;
@@ -36,7 +36,7 @@ impl<T> Channel<T> {
     const_unless_loom! {
         /// A channel.
         pub const fn new() -> Channel<T> {
-            Channel { core: Core::new(VecDeque::new(), 0) }
+            Channel { core: Core::new(VecDeque::new(), VecDeque::new(), 0) }
         }
     }
 

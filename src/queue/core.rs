@@ -1,11 +1,12 @@
 //! Putting and getting, written once for every kind of queue.
 //!
 //! ```text
-//! putters (each with its item)  ──►  store, up to `capacity`  ──►  getters (each with an empty hand)
+//! putters (each with its item)  ──►  store ──► front  ──►  getters (each with an empty hand)
+//!                                    up to `capacity`
 //! ```
 //!
-//! 1. A getter waits only while the store is empty and no putter waits; a putter waits only while the store is full and no
-//!    getter waits.
+//! 1. A getter waits only while store and front are empty and no putter waits; a putter waits only while they are full and no
+//!    getter waits, or until whoever made room lets it in.
 //! 2. An item goes straight into the hand of the first getter in line, if one waits: nobody can take it on the way.
 //! 3. When an item is taken out, the first putter in line moves its own in: the order of putting is kept.
 //! 4. A capacity of 0 makes it a channel: there is no store, and a putter waits until a getter takes the item from its hand.
@@ -14,7 +15,8 @@
 //! 6. A getter that is unwound with an item in its hand passes it to the next, or puts it back before all others
 //!    (`capacity` may be exceeded by such items).
 
-use super::error::{GetTimeoutError, TryGetError};
+use super::error::Failure;
+use super::front::Front;
 use super::store::Store;
 use crate::hub::park;
 use crate::primitive::const_unless_loom;
@@ -45,8 +47,10 @@ type CopyItem<T> = fn(&T) -> T;
 pub(super) struct State<S: Store> {
     /// The items that nobody has asked for yet.
     store: S,
-    /// How many items `store` holds before putters wait.
+    /// How many items there may be before putters wait.
     capacity: usize,
+    /// At most so many items are in the front.
+    ahead: usize,
     /// How many items were put for which `task_done` has not been called.
     unfinished: usize,
     /// No more items are accepted.
@@ -56,14 +60,10 @@ pub(super) struct State<S: Store> {
 }
 
 impl<S: Store> State<S> {
-    /// Whether a getter need not wait, apart from putters that wait.
-    pub(super) fn can_get(&self) -> bool {
-        self.closed || self.store.len() > 0
-    }
-
-    /// Whether a putter need not wait, apart from getters that wait.
-    pub(super) fn can_put(&self) -> bool {
-        self.closed || self.store.len() < self.capacity
+    /// Whether it is open and has room, as far as is known without a look at the front.
+    #[inline(always)]
+    fn has_room_for_sure(&self) -> bool {
+        !self.closed && self.ahead.saturating_add(self.store.len()) < self.capacity
     }
 }
 
@@ -71,6 +71,7 @@ impl<S: Store> State<S> {
 pub(super) type Locked<'a, S> = View<'a, State<S>, LINES>;
 
 impl<S: Store> Handover<LINES> for State<S> {
+    type Aside = Front<S>;
     type Ticket = Option<S::Item>;
 
     fn take_back(view: &mut Locked<'_, S>, line: usize, ticket: &mut Option<S::Item>) {
@@ -81,48 +82,18 @@ impl<S: Store> Handover<LINES> for State<S> {
             show(view, &item);
             match view.grant(GETTERS) {
                 Some(hand) => *hand = Some(item),
-                None => view.state.store.put_back(item),
+                None => put_back(view, item),
             }
-        }
-    }
-}
-
-/// Why nothing was put or got.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// It would have to wait.
-    WouldWait,
-    /// The queue is closed (and, for a getter, empty).
-    Closed,
-    /// The deadline passed.
-    TimedOut,
-    /// The greenlet is unwinding and must not wait.
-    Refused,
-}
-
-impl Failure {
-    /// As the error of a `try_get`.
-    pub(super) fn of_try_get(self) -> TryGetError {
-        match self {
-            Failure::Closed => TryGetError::Closed,
-            _ => TryGetError::Empty,
-        }
-    }
-
-    /// As the error of a `get_timeout`.
-    pub(super) fn of_get_timeout(self) -> GetTimeoutError {
-        match self {
-            Failure::Closed => GetTimeoutError::Closed,
-            _ => GetTimeoutError::TimedOut,
         }
     }
 }
 
 impl<S: Store> Core<S> {
     const_unless_loom! {
-        /// A queue around an empty store.
-        pub(super) const fn new(store: S, capacity: usize) -> Core<S> {
-            Core { queue: WaitQueue::new(State { store, capacity, unfinished: 0, closed: false, copy: None }) }
+        /// A queue around an empty store and an empty front.
+        pub(super) const fn new(store: S, front: S, capacity: usize) -> Core<S> {
+            let state = State { store, capacity, ahead: 0, unfinished: 0, closed: false, copy: None };
+            Core { queue: WaitQueue::with_aside(state, Front::new(front)) }
         }
     }
 
@@ -135,7 +106,15 @@ impl<S: Store> Core<S> {
     #[inline(always)]
     pub(super) fn put(&self, item: S::Item, deadline: Option<Instant>) -> Result<(), (Failure, S::Item)> {
         park::spend();
-        let waited = self.queue.wait(PUTTERS, deadline, "put", |view| match put(view, item) {
+        let mut look = self.queue.look();
+        let concerned = [GETTERS, PUTTERS, PEEKERS];
+        if concerned.into_iter().all(|line| look.nobody_in(line)) && look.state().has_room_for_sure() {
+            let state = look.state();
+            state.store.put(item);
+            state.unfinished += 1;
+            return Ok(());
+        }
+        let waited = look.wait(PUTTERS, deadline, "put", |view| match put(view, item) {
             Err((Failure::WouldWait, item)) => Err(Some(item)),
             result => Ok(result),
         });
@@ -157,6 +136,9 @@ impl<S: Store> Core<S> {
     #[inline(always)]
     pub(super) fn get(&self, deadline: Option<Instant>) -> Result<S::Item, Failure> {
         park::spend();
+        if let Some(item) = self.take_ahead() {
+            return Ok(item);
+        }
         let waited = self.queue.wait(GETTERS, deadline, "get", |view| match get(view) {
             Err(Failure::WouldWait) => Err(None),
             result => Ok(result),
@@ -171,7 +153,23 @@ impl<S: Store> Core<S> {
 
     /// Gets an item if there is one.
     pub(super) fn try_get(&self) -> Result<S::Item, Failure> {
-        self.queue.with(get)
+        self.take_ahead().map_or_else(|| self.queue.with(get), Ok)
+    }
+
+    /// Takes an item out of the front.
+    #[inline(always)]
+    fn take_ahead(&self) -> Option<S::Item> {
+        let (item, wanted) = self.queue.aside().take()?;
+        if wanted {
+            self.let_in();
+        }
+        Some(item)
+    }
+
+    /// Lets in putters that wait, as long as there is room.
+    #[cold]
+    fn let_in(&self) {
+        self.queue.with(let_in);
     }
 
     /// A copy of the item whose turn it is; waits for one if there is none.
@@ -213,6 +211,7 @@ impl<S: Store> Core<S> {
         let mut dropped = Vec::new();
         self.queue.with(|view| {
             close(view);
+            dropped.extend(std::iter::from_fn(|| view.aside.take().map(|(item, _)| item)));
             dropped.extend(std::iter::from_fn(|| view.state.store.take()));
             view.state.unfinished = view.state.unfinished.saturating_sub(dropped.len());
             if view.state.unfinished == 0 {
@@ -248,7 +247,7 @@ impl<S: Store> Core<S> {
 
     /// How many items wait for a getter.
     pub(super) fn len(&self) -> usize {
-        self.queue.with(|view| view.state.store.len())
+        self.queue.with(|view| view.aside.len() + view.state.store.len())
     }
 
     /// How many items it holds before putters wait.
@@ -296,7 +295,7 @@ pub(super) fn put<S: Store>(view: &mut Locked<'_, S>, item: S::Item) -> Result<(
     show(view, &item);
     if let Some(hand) = view.grant(GETTERS) {
         *hand = Some(item);
-    } else if view.state.store.len() < view.state.capacity {
+    } else if has_room_for_newcomer(view) {
         view.state.store.put(item);
     } else {
         return Err((Failure::WouldWait, item));
@@ -305,24 +304,82 @@ pub(super) fn put<S: Store>(view: &mut Locked<'_, S>, item: S::Item) -> Result<(
     Ok(())
 }
 
-/// Under the lock: takes an item out of the store and lets a putter move its own in; or takes it from the putter's hand.
+/// Under the lock: whether a putter would not have to wait, apart from getters that wait.
+pub(super) fn can_put<S: Store>(view: &mut Locked<'_, S>) -> bool {
+    view.state.closed || has_room_for_newcomer(view)
+}
+
+/// Under the lock: whether there is room, and nobody waits for it. If not, whoever makes some will let in who waits.
+#[inline]
+fn has_room_for_newcomer<S: Store>(view: &mut Locked<'_, S>) -> bool {
+    if !view.nobody_in(PUTTERS) {
+        let_in(view);
+    }
+    view.nobody_in(PUTTERS) && has_room(view)
+}
+
+/// Under the lock: whether there is room for an item. If not, whoever makes some will let in who waits.
+#[inline]
+fn has_room<S: Store>(view: &mut Locked<'_, S>) -> bool {
+    let state = &mut *view.state;
+    let Some(room) = state.capacity.checked_sub(state.store.len()) else {
+        return false;
+    };
+    if state.ahead < room {
+        return true;
+    }
+    state.ahead = view.aside.len();
+    state.ahead < room || state.ahead > 0 && view.aside.is_below(room)
+}
+
+/// Under the lock: lets in putters that wait, as long as there is room.
+fn let_in<S: Store>(view: &mut Locked<'_, S>) {
+    while !view.nobody_in(PUTTERS) && has_room(view) {
+        let Some(item) = view.grant(PUTTERS).and_then(Option::take) else {
+            return;
+        };
+        view.state.store.put(item);
+        view.state.unfinished += 1;
+    }
+}
+
+/// Under the lock: takes the item whose turn it is and lets putters move their own in; or takes it from a putter's hand.
 #[inline]
 pub(super) fn get<S: Store>(view: &mut Locked<'_, S>) -> Result<S::Item, Failure> {
-    let stored = view.state.store.take();
-    // A store that holds more than it should, by items put back, takes no more.
-    if stored.is_some() && view.state.store.len() >= view.state.capacity {
-        return stored.ok_or(Failure::WouldWait);
-    }
-    let moved = view.grant(PUTTERS).and_then(Option::take);
-    view.state.unfinished += usize::from(moved.is_some());
-    match (stored, moved) {
-        (Some(item), Some(next)) => {
-            view.state.store.put(next);
-            Ok(item)
+    let taken = match view.aside.take() {
+        Some((item, _)) => Some(item),
+        None => view.state.store.take(),
+    };
+    if let Some(item) = taken {
+        if !view.nobody_in(PUTTERS) {
+            let_in(view);
         }
-        (Some(item), None) | (None, Some(item)) => Ok(item),
-        (None, None) if view.state.closed => Err(Failure::Closed),
-        (None, None) => Err(Failure::WouldWait),
+        let wanted = !view.nobody_in(PUTTERS);
+        view.aside.refill(&mut view.state.store, wanted);
+        view.state.ahead = view.aside.len();
+        return Ok(item);
+    }
+    if let Some(item) = view.grant(PUTTERS).and_then(Option::take) {
+        view.state.unfinished += 1;
+        return Ok(item);
+    }
+    Err(if view.state.closed {
+        Failure::Closed
+    } else {
+        Failure::WouldWait
+    })
+}
+
+/// Under the lock: whether a getter would find something, apart from putters that wait.
+pub(super) fn can_get<S: Store>(view: &Locked<'_, S>) -> bool {
+    view.state.closed || view.aside.len() > 0 || view.state.store.len() > 0
+}
+
+/// Under the lock: an item that was taken comes before all others again.
+fn put_back<S: Store>(view: &mut Locked<'_, S>, item: S::Item) {
+    match view.aside.put_back(item) {
+        Some(item) => view.state.store.put_back(item),
+        None => view.state.ahead += 1,
     }
 }
 
@@ -331,8 +388,9 @@ fn peek<S: Store>(view: &mut Locked<'_, S>) -> Result<S::Item, Failure>
 where
     S::Item: Clone,
 {
-    match view.state.store.peek() {
-        Some(item) => Ok(item.clone()),
+    let item = view.aside.peek(S::Item::clone);
+    match item.or_else(|| view.state.store.peek().cloned()) {
+        Some(item) => Ok(item),
         None if view.state.closed => Err(Failure::Closed),
         None => Err(Failure::WouldWait),
     }

@@ -162,3 +162,34 @@ impl fmt::Display for GetTimeoutError {
 }
 
 impl Error for GetTimeoutError {}
+
+/// Why nothing was put or got.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It would have to wait.
+    WouldWait,
+    /// The queue is closed (and, for a getter, empty).
+    Closed,
+    /// The deadline passed.
+    TimedOut,
+    /// The greenlet is unwinding and must not wait.
+    Refused,
+}
+
+impl Failure {
+    /// As the error of a `try_get`.
+    pub(super) fn of_try_get(self) -> TryGetError {
+        match self {
+            Failure::Closed => TryGetError::Closed,
+            _ => TryGetError::Empty,
+        }
+    }
+
+    /// As the error of a `get_timeout`.
+    pub(super) fn of_get_timeout(self) -> GetTimeoutError {
+        match self {
+            Failure::Closed => GetTimeoutError::Closed,
+            _ => GetTimeoutError::TimedOut,
+        }
+    }
+}

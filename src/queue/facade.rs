@@ -144,7 +144,7 @@ macro_rules! storage {
             const_unless_loom! {
                 /// An empty queue without bound: putting never waits.
                 pub const fn new() -> $kind<T> {
-                    $kind { core: Core::new($store, usize::MAX) }
+                    $kind { core: Core::new($store, $store, usize::MAX) }
                 }
             }
 
@@ -156,7 +156,7 @@ macro_rules! storage {
                 /// If `capacity` is 0: that is a [`Channel`](crate::queue::Channel).
                 pub const fn bounded(capacity: usize) -> $kind<T> {
                     assert!(capacity > 0, "a queue without room is a Channel");
-                    $kind { core: Core::new($store, capacity) }
+                    $kind { core: Core::new($store, $store, capacity) }
                 }
             }
 

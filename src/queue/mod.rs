@@ -10,6 +10,7 @@ mod channel;
 mod core;
 mod error;
 mod facade;
+mod front;
 #[expect(clippy::module_inception, reason = "the queue among the queues")]
 mod queue;
 mod select;

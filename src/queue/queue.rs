@@ -1,7 +1,7 @@
 //! Queues with a store: first in first out, last in first out, least first.
 
-use super::core::{Core, Failure};
-use super::error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
+use super::core::Core;
+use super::error::{Failure, GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
 use super::facade::{Iter, storage, tasks, transfer};
 use crate::primitive::const_unless_loom;
 use crate::sync::Choice;
@@ -108,6 +108,7 @@ transfer!(PriorityQueue, : Ord);
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::sync::Arc;
     use std::thread;
 
@@ -190,6 +191,71 @@ mod tests {
             });
             assert_eq!(heir.unwrap().join().unwrap(), Ok(7));
         });
+    }
+
+    #[test]
+    fn a_getter_that_is_unwound_puts_its_item_before_those_that_others_could_get() {
+        let queue = Queue::new();
+        queue.core.get_and_be_unwound(|| {
+            (0..20).for_each(|item| queue.put(item).unwrap());
+            assert_eq!(queue.get(), Ok(1));
+        });
+        assert_eq!((queue.len(), queue.peek()), (19, Ok(0)));
+        queue.close();
+        assert!(queue.iter().eq(std::iter::once(0).chain(2..20)));
+    }
+
+    #[test]
+    fn room_made_by_who_gets_is_for_those_who_wait_first() {
+        const PUTTERS: usize = 3;
+        const EACH: usize = 2_000;
+        for capacity in [1, 3, 8, 64] {
+            let queue = Queue::bounded(capacity);
+            thread::scope(|scope| {
+                for putter in 0..PUTTERS {
+                    let queue = &queue;
+                    scope.spawn(move || (0..EACH).for_each(|item| queue.put((putter, item)).unwrap()));
+                }
+                let mut next = [0; PUTTERS];
+                for _ in 0..PUTTERS * EACH {
+                    assert!(queue.len() <= capacity);
+                    let (putter, item) = queue.get().unwrap();
+                    assert_eq!(item, next[putter]);
+                    next[putter] += 1;
+                }
+            });
+            assert_eq!((queue.core.waiting(), queue.len()), ((0, 0), 0));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_deque(steps in prop::collection::vec((0..6_u8, 1..20_usize), 0..60), capacity in 1..40_usize) {
+            let (queue, mut model) = (Queue::bounded(capacity), VecDeque::new());
+            for (number, (step, times)) in steps.into_iter().enumerate() {
+                for _ in 0..times {
+                    match step {
+                        0..3 => {
+                            let room = model.len() < capacity;
+                            prop_assert_eq!(queue.try_put(number).is_ok(), room);
+                            if room {
+                                model.push_back(number);
+                            }
+                        }
+                        3..5 => prop_assert_eq!(queue.try_get().ok(), model.pop_front()),
+                        _ => {
+                            prop_assert_eq!(queue.try_peek().ok(), model.front().copied());
+                            if model.is_empty() {
+                                queue.core.get_and_be_unwound(|| queue.put(number).unwrap());
+                                model.push_front(number);
+                            }
+                        }
+                    }
+                }
+                prop_assert_eq!(queue.len(), model.len());
+                prop_assert_eq!(queue.is_full(), model.len() >= capacity);
+            }
+        }
     }
 
     #[test]
@@ -360,6 +426,19 @@ mod loom_tests {
             let there = queue.clone();
             let putter = loom::thread::spawn(move || (0..2).for_each(|item| there.put(item).unwrap()));
             assert_eq!((queue.get(), queue.get()), (Ok(0), Ok(1)));
+            putter.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_queue_lets_in_who_waits_when_the_front_is_taken_from() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let queue = Arc::new(Queue::bounded(2));
+            let there = queue.clone();
+            let putter = loom::thread::spawn(move || (0..5).for_each(|item| there.put(item).unwrap()));
+            assert!((0..5).all(|item| queue.get() == Ok(item)));
             putter.join().unwrap();
         });
     }

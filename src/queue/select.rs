@@ -1,7 +1,7 @@
 //! Getting and putting as what a [`Select`](crate::sync::Select) waits for.
 
-use super::core::{Core, Failure, GETTERS, LINES, Locked, PUTTERS, State, get, put};
-use super::error::{GetError, PutError};
+use super::core::{Core, GETTERS, LINES, Locked, PUTTERS, State, can_get, can_put, get, put};
+use super::error::{Failure, GetError, PutError};
 use super::store::Store;
 use crate::sync::wait_queue::Claim;
 use crate::sync::{Choice, Deed};
@@ -34,8 +34,8 @@ impl<S: Store> Deed<State<S>, LINES> for Get {
         }
     }
 
-    fn ready(&self, view: &Locked<'_, S>, claim: &Claim) -> bool {
-        view.state.can_get() || view.others_in(PUTTERS, claim)
+    fn ready(&self, view: &mut Locked<'_, S>, claim: &Claim) -> bool {
+        can_get(view) || view.others_in(PUTTERS, claim)
     }
 
     fn bring(&mut self) -> Option<S::Item> {
@@ -64,8 +64,8 @@ impl<S: Store> Deed<State<S>, LINES> for Put<S::Item> {
         }
     }
 
-    fn ready(&self, view: &Locked<'_, S>, claim: &Claim) -> bool {
-        view.state.can_put() || view.others_in(GETTERS, claim)
+    fn ready(&self, view: &mut Locked<'_, S>, claim: &Claim) -> bool {
+        can_put(view) || view.others_in(GETTERS, claim)
     }
 
     fn bring(&mut self) -> Option<S::Item> {

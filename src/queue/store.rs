@@ -8,6 +8,9 @@ pub(super) trait Store {
     /// What it keeps.
     type Item;
 
+    /// What is put in later comes out later.
+    const IN_ORDER: bool = false;
+
     /// Adds an item.
     fn put(&mut self, item: Self::Item);
 
@@ -26,6 +29,7 @@ pub(super) trait Store {
 
 impl<T> Store for VecDeque<T> {
     type Item = T;
+    const IN_ORDER: bool = true;
 
     #[inline]
     fn put(&mut self, item: T) {

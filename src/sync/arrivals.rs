@@ -20,6 +20,7 @@ use crate::hub::park;
 struct Told(VecDeque<usize>);
 
 impl Handover for Told {
+    type Aside = ();
     type Ticket = ();
 
     /// The number is kept: whoever asks next gets it.

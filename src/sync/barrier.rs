@@ -34,6 +34,7 @@ struct Round {
 }
 
 impl Handover for Round {
+    type Aside = ();
     type Ticket = ();
 
     fn take_back(_view: &mut View<'_, Round>, _line: usize, _ticket: &mut ()) {

@@ -34,6 +34,7 @@ pub struct Condvar {
 struct Notified;
 
 impl Handover for Notified {
+    type Aside = ();
     type Ticket = ();
 
     fn take_back(view: &mut View<'_, Notified>, _line: usize, _ticket: &mut ()) {

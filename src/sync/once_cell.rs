@@ -61,6 +61,7 @@ impl Trying {
 }
 
 impl Handover<2> for Trying {
+    type Aside = ();
     /// Whether the right to try was granted, and not a value that is there.
     type Ticket = bool;
 

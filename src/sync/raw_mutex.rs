@@ -64,6 +64,7 @@ struct Ticket {
 }
 
 impl Handover for Line {
+    type Aside = ();
     type Ticket = Ticket;
 
     fn take_back(view: &mut View<'_, Line>, _line: usize, ticket: &mut Ticket) {

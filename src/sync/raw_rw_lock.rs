@@ -72,6 +72,7 @@ struct Line {
 }
 
 impl Handover for Line {
+    type Aside = ();
     type Ticket = Mode;
 
     fn take_back(view: &mut View<'_, Line>, _line: usize, mode: &mut Mode) {

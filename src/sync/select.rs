@@ -238,7 +238,7 @@ pub(crate) trait Deed<S: Handover<N>, const N: usize> {
     fn attempt(&mut self, view: &mut View<'_, S, N>) -> Option<Self::Outcome>;
 
     /// Under the lock: whether it is possible at once, without dealing with who waits under this claim.
-    fn ready(&self, view: &View<'_, S, N>, claim: &Claim) -> bool;
+    fn ready(&self, view: &mut View<'_, S, N>, claim: &Claim) -> bool;
 
     /// What it brings into line. Called again only after `keep`.
     fn bring(&mut self) -> S::Ticket;
@@ -302,7 +302,7 @@ where
         (self.holds)(view.state).then(&self.outcome)
     }
 
-    fn ready(&self, view: &View<'_, S>, _claim: &Claim) -> bool {
+    fn ready(&self, view: &mut View<'_, S>, _claim: &Claim) -> bool {
         (self.holds)(view.state)
     }
 

@@ -65,6 +65,7 @@ impl Permits {
 }
 
 impl Handover for Permits {
+    type Aside = ();
     type Ticket = ();
 
     fn take_back(view: &mut View<'_, Permits>, _line: usize, _ticket: &mut ()) {
@@ -180,7 +181,7 @@ impl Deed<Permits, 1> for Acquire {
         Permits::acquire(view).ok()
     }
 
-    fn ready(&self, view: &View<'_, Permits>, _claim: &Claim) -> bool {
+    fn ready(&self, view: &mut View<'_, Permits>, _claim: &Claim) -> bool {
         view.state.free > 0
     }
 

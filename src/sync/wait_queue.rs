@@ -32,75 +32,51 @@ mod claim;
 mod line;
 mod manner;
 pub(crate) mod observer;
+mod section;
 mod wakes;
 
 pub(crate) use self::claim::Claim;
 use self::line::{Line, Waiter};
 pub(crate) use self::manner::{End, Manner, Waited, deadline_after, refused};
 use self::observer::{Observation, Observed, Observer, Observers, Place};
+pub(crate) use self::section::{Broadcast, Handover, View};
+use self::section::{Inner, Section};
 use self::wakes::Wakes;
 use crate::hub::park::{self, WakeReason};
 use crate::primitive::{ShortGuard, ShortLock, const_unless_loom};
 use std::rc::Rc;
 use std::time::Instant;
 
-/// What a primitive tells its wait queue: what waiters carry, and what becomes of a grant whose waiter was unwound.
-pub(crate) trait Handover<const N: usize = 1>: Sized {
-    /// What each waiter brings and takes home; see invariant 3.
-    type Ticket;
-
-    /// A waiter of `line` was granted something and unwound before it ran: grant it to the next, or take it back.
-    /// What is left in `ticket` is dropped after unlocking.
-    fn take_back(view: &mut View<'_, Self, N>, line: usize, ticket: &mut Self::Ticket);
-
-    /// A waiter left `line` without having been granted anything.
-    fn left(_view: &mut View<'_, Self, N>, _line: usize) {}
-}
-
-/// The state of a primitive whose notifications go to all who wait and need not be passed on by anyone.
-#[derive(Debug)]
-pub(crate) struct Broadcast;
-
-impl Handover for Broadcast {
-    type Ticket = ();
-
-    fn take_back(_view: &mut View<'_, Broadcast>, _line: usize, _ticket: &mut ()) {}
-}
-
-/// What the lock protects.
-struct Inner<S: Handover<N>, const N: usize> {
-    /// The primitive's own.
-    state: S,
-    /// Who waits.
-    lines: [Line<S::Ticket>; N],
-    /// Who is only told.
-    observers: Observers,
-}
-
 /// The state of a primitive and `N` lines of greenlets and threads that wait for it to change.
 pub(crate) struct WaitQueue<S: Handover<N>, const N: usize = 1> {
     /// See the top of the file.
     inner: ShortLock<Inner<S, N>>,
+    /// What is reached without the lock too.
+    aside: S::Aside,
 }
 
-/// What a primitive sees and does under the lock.
-pub(crate) struct View<'a, S: Handover<N>, const N: usize = 1> {
-    /// The primitive's own.
-    pub(crate) state: &'a mut S,
-    /// Who waits.
-    lines: &'a mut [Line<S::Ticket>; N],
-    /// Who is only told.
-    observers: &'a mut Observers,
-    /// Whom to wake after unlocking.
-    wakes: &'a mut Wakes,
+impl<S: Handover<N, Aside = ()>, const N: usize> WaitQueue<S, N> {
+    const_unless_loom! {
+        /// Nobody waits yet.
+        pub(crate) const fn new(state: S) -> WaitQueue<S, N> {
+            WaitQueue::with_aside(state, ())
+        }
+    }
 }
 
 impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
     const_unless_loom! {
         /// Nobody waits yet.
-        pub(crate) const fn new(state: S) -> WaitQueue<S, N> {
-            WaitQueue { inner: ShortLock::new(Inner { state, lines: [const { Line::EMPTY }; N], observers: Observers::new() }) }
+        pub(crate) const fn with_aside(state: S, aside: S::Aside) -> WaitQueue<S, N> {
+            let inner = Inner { state, lines: [const { Line::EMPTY }; N], observers: Observers::new() };
+            WaitQueue { inner: ShortLock::new(inner), aside }
         }
+    }
+
+    /// What is reached without the lock.
+    #[inline(always)]
+    pub(crate) fn aside(&self) -> &S::Aside {
+        &self.aside
     }
 
     /// Looks at the state and changes it, under the lock; wakes whoever was granted something, after it.
@@ -123,12 +99,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
         what: &'static str,
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
     ) -> Waited<R, S::Ticket> {
-        let manner = Manner {
-            end: End::Back,
-            deadline,
-            blocking: false,
-        };
-        self.wait_so(manner, line, what, attempt, || ())
+        self.look().wait(line, deadline, what, attempt)
     }
 
     /// As [`WaitQueue::wait`], in this manner; `between` is called when it stands in line and has not parked yet (a condition
@@ -142,20 +113,16 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
         between: impl FnOnce(),
     ) -> Waited<R, S::Ticket> {
-        let mut place = None;
-        // SAFETY: it lies in this frame, below the guard that it is given, and is moved only after that is gone.
-        let at_once = unsafe { self.begin(line, manner.end, attempt, &mut place) };
-        let Some(waiter) = &place else {
-            return Waited::AtOnce(at_once.expect("a result or a waiter"));
-        };
-        let hold = Hold {
+        self.look().wait_so(manner, line, what, attempt, between)
+    }
+
+    /// Takes the lock, for a look at the state.
+    #[inline(always)]
+    pub(crate) fn look(&self) -> Look<'_, S, N> {
+        Look {
             queue: self,
-            waiter,
-            line,
-        };
-        between();
-        let (granted, reason) = hold.park(manner.deadline, what, manner.blocking);
-        Waited::new(granted, reason, hold.go_home())
+            inner: self.inner.lock(),
+        }
     }
 
     /// The section in which a wait begins: its result, or a waiter that stands in line, at the place given. A function of its
@@ -165,14 +132,19 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
     ///
     /// As of [`Section::push`]; the caller makes the guard.
     #[inline(never)]
-    unsafe fn begin<R>(
-        &self,
+    unsafe fn begin<'a, R>(
+        &'a self,
+        inner: ShortGuard<'a, Inner<S, N>>,
         line: usize,
         end: End,
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
         place: &mut Option<Waiter<S::Ticket>>,
     ) -> Option<R> {
-        let mut section = self.section();
+        let mut section = Section {
+            aside: &self.aside,
+            inner,
+            wakes: Wakes::default(),
+        };
         let result = match attempt(&mut section.view()) {
             Ok(result) => Some(result),
             Err(ticket) => {
@@ -237,99 +209,72 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
     #[inline(always)]
     fn section(&self) -> Section<'_, S, N> {
         Section {
+            aside: &self.aside,
             inner: self.inner.lock(),
             wakes: Wakes::default(),
         }
     }
 }
 
-/// The lock, held, and whom to wake after it.
-struct Section<'a, S: Handover<N>, const N: usize> {
-    /// What it protects.
+/// The lock, held for a look: nobody is granted anything. For what is done often and mostly concerns nobody else.
+pub(crate) struct Look<'a, S: Handover<N>, const N: usize> {
+    /// Where.
+    queue: &'a WaitQueue<S, N>,
+    /// What the lock protects.
     inner: ShortGuard<'a, Inner<S, N>>,
-    /// Whom to wake.
-    wakes: Wakes,
 }
 
-impl<S: Handover<N>, const N: usize> Section<'_, S, N> {
-    /// What a primitive may do in it.
+impl<'a, S: Handover<N>, const N: usize> Look<'a, S, N> {
+    /// The primitive's own.
     #[inline(always)]
-    fn view(&mut self) -> View<'_, S, N> {
-        let inner = &mut *self.inner;
-        View {
-            state: &mut inner.state,
-            lines: &mut inner.lines,
-            observers: &mut inner.observers,
-            wakes: &mut self.wakes,
-        }
-    }
-
-    /// Puts a waiter in line.
-    ///
-    /// # Safety
-    ///
-    /// The waiter is new. The caller gives it a guard, a [`Hold`]. It neither moves nor is dropped before that, and the guard is
-    /// not forgotten while the waiter may be in line.
-    #[inline(always)]
-    unsafe fn push(&mut self, line: usize, end: End, waiter: &Waiter<S::Ticket>) {
-        let into = &mut self.inner.lines[line];
-        match end {
-            // SAFETY: the caller's promise is that of `push_back`: the guard keeps the line's invariant 1.
-            End::Back => unsafe { into.push_back(waiter) },
-            // SAFETY: as above.
-            End::Front => unsafe { into.push_front(waiter) },
-        }
-    }
-
-    /// Unlocks; then wakes those who were granted something.
-    #[inline(always)]
-    fn end(self) {
-        // SAFETY: the lock was held all the time, and the wakes go from here.
-        unsafe { self.wakes.tell() };
-        drop(self.inner);
-        self.wakes.wake();
-    }
-}
-
-impl<S: Handover<N>, const N: usize> View<'_, S, N> {
-    /// Grants the first in `line` what it waits for: it leaves the line and will be woken. `None` if nobody waits.
-    #[inline(always)]
-    pub(crate) fn grant(&mut self, line: usize) -> Option<&mut S::Ticket> {
-        let (granted, ticket) = self.lines[line].grant()?;
-        self.wakes.add(granted);
-        Some(ticket)
-    }
-
-    /// Grants all of `line`, in order.
-    pub(crate) fn grant_all(&mut self, line: usize) {
-        while self.grant(line).is_some() {}
-    }
-
-    /// Tells all who observe; each is told once.
-    #[inline]
-    pub(crate) fn tell_all(&mut self) {
-        while let Some(observer) = self.observers.next() {
-            self.wakes.add_observer(observer);
-        }
-    }
-
-    /// The ticket of the first in `line`, which must not wait under a [`Claim`].
-    pub(crate) fn first(&mut self, line: usize) -> Option<&mut S::Ticket> {
-        self.lines[line].first()
-    }
-
-    /// Whether somebody stands in `line` who can be granted something, other than under `claim`.
-    pub(crate) fn others_in(&self, line: usize, claim: &Claim) -> bool {
-        self.lines[line].iter().any(|waiter| match waiter.claim() {
-            None => true,
-            Some(other) => !other.is(claim) && !other.is_won(),
-        })
+    pub(crate) fn state(&mut self) -> &mut S {
+        &mut self.inner.state
     }
 
     /// Whether nobody stands in `line`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn nobody_in(&self, line: usize) -> bool {
-        self.lines[line].is_empty()
+        self.inner.lines[line].is_empty()
+    }
+
+    /// As [`WaitQueue::wait`], with the lock held already.
+    #[inline(always)]
+    pub(crate) fn wait<R>(
+        self,
+        line: usize,
+        deadline: Option<Instant>,
+        what: &'static str,
+        attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
+    ) -> Waited<R, S::Ticket> {
+        let manner = Manner {
+            end: End::Back,
+            deadline,
+            blocking: false,
+        };
+        self.wait_so(manner, line, what, attempt, || ())
+    }
+
+    /// As [`WaitQueue::wait_so`], with the lock held already.
+    #[inline(always)]
+    fn wait_so<R>(
+        self,
+        manner: Manner,
+        line: usize,
+        what: &'static str,
+        attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
+        between: impl FnOnce(),
+    ) -> Waited<R, S::Ticket> {
+        let Look { queue, inner } = self;
+        let mut place = None;
+        // SAFETY: it lies in this frame, below the guard that it is given, and is moved only after that is gone.
+        let at_once = unsafe { queue.begin(inner, line, manner.end, attempt, &mut place) };
+        let Some(waiter) = &place else {
+            return Waited::AtOnce(at_once.expect("a result or a waiter"));
+        };
+        let hold = Hold { queue, waiter, line };
+        between();
+        let (granted, reason) = hold.park(manner.deadline, what, manner.blocking);
+        Waited::new(granted, reason, hold.go_home())
     }
 }
 
@@ -446,18 +391,6 @@ mod inspection {
         }
     }
 
-    impl<S: Handover<N>, const N: usize> View<'_, S, N> {
-        /// How many observe; counts them.
-        pub(crate) fn count_observers(&self) -> usize {
-            self.observers.count()
-        }
-
-        /// How many stand in `line`; counts them.
-        pub(crate) fn count_in(&self, line: usize) -> usize {
-            self.lines[line].iter().count()
-        }
-    }
-
     impl<S: Handover<N>, const N: usize> Waiting<'_, S, N> {
         /// Parks until it is granted what it waits for or `deadline` passes. Never [`Waited::AtOnce`].
         pub(crate) fn park<R>(self, deadline: Option<Instant>, what: &'static str) -> Waited<R, S::Ticket> {
@@ -476,6 +409,7 @@ mod token {
     pub(super) struct Tokens(pub(super) usize);
 
     impl Handover for Tokens {
+        type Aside = ();
         type Ticket = ();
 
         fn take_back(view: &mut View<'_, Self>, _line: usize, _ticket: &mut ()) {

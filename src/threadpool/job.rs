@@ -28,6 +28,7 @@ struct Slot<T> {
 }
 
 impl<T> Handover for Slot<T> {
+    type Aside = ();
     type Ticket = ();
 
     /// The outcome stays in its slot: nobody else wants it.

@@ -46,6 +46,7 @@ struct Work {
 type Locked<'a> = View<'a, Work, 3>;
 
 impl Handover<3> for Work {
+    type Aside = ();
     type Ticket = Option<Job>;
 
     /// A thread that was handed a job and does not take it (it does not happen: threads are not killed) gives it back. A job

@@ -93,6 +93,7 @@ const UNSAFE: &[&str] = &[
     "sync/rw_lock.rs",
     "sync/wait_queue.rs",
     "sync/wait_queue/line.rs",
+    "sync/wait_queue/section.rs",
     "sync/wait_queue/wakes.rs",
     "sys/alternate_stack.rs",
     "sys/connect.rs",
