@@ -151,6 +151,16 @@ impl Resolver {
 
     /// The kinds of sockets that suit the hints and have the service, each with its port.
     fn ways(&self, service: Option<&str>, hints: &Hints) -> Result<Vec<(Way, u16)>, LookupError> {
+        let is_number = |service: &str| service.bytes().all(|byte| byte.is_ascii_digit());
+        // The C library reads a number with a sign, which then is no port.
+        let unsigned = |service: &str| is_number(service.strip_prefix(['-', '+']).unwrap_or(service));
+        if let Some(service) = service.filter(|service| hints.numeric_service && !unsigned(service)) {
+            return Err(LookupError::new(
+                service,
+                Failure::NoName,
+                "the service is not a number",
+            ));
+        }
         let suits = |way: &Way| {
             let right_type = hints.socket_type.is_none_or(|wanted| wanted == way.socket_type);
             let any_protocol = hints.protocol == 0 || way.socket_type == SocketType::Raw;
@@ -172,25 +182,18 @@ impl Resolver {
         let Some(service) = service else {
             return Ok(suitable.into_iter().map(|way| (way, 0)).collect());
         };
-        if hinted && suitable.iter().any(|way| way.transport.is_none()) {
+        if hinted && !service.is_empty() && suitable.iter().any(|way| way.transport.is_none()) {
             return Err(LookupError::new(
                 service,
                 Failure::Service,
                 "raw sockets have no services",
             ));
         }
-        if service.bytes().all(|byte| byte.is_ascii_digit()) {
+        if is_number(service) {
             // The C library reads no digits at all as 0; unlike it, we do not cut a number down to a port.
             let port = if service.is_empty() { Ok(0) } else { service.parse() };
             let port = port.map_err(|_| LookupError::new(service, Failure::Service, "there is no such port"))?;
             return Ok(suitable.into_iter().map(|way| (way, port)).collect());
-        }
-        if hints.numeric_service {
-            return Err(LookupError::new(
-                service,
-                Failure::NoName,
-                "the service is not a number",
-            ));
         }
         let port_of = |way: Way| Some((way, self.services().port(service, way.transport?)?));
         let with_ports: Vec<(Way, u16)> = suitable.into_iter().filter_map(port_of).collect();
@@ -216,8 +219,22 @@ impl Resolver {
                 )),
             };
         }
+        let of_unknown_scope = host
+            .split_once('%')
+            .is_some_and(|(ip, _)| ip.parse::<Ipv6Addr>().is_ok());
+        if of_unknown_scope && hints.family == Family::V4 {
+            let cause = "the address is of another family";
+            return Err(LookupError::new(host, Failure::AddressFamily, cause));
+        }
         if hints.numeric_host {
             return Err(LookupError::new(host, Failure::NoName, "the host is not a number"));
+        }
+        // As the C library has it: what looks like an IPv6 address and is none is no name either; nor, if only those are
+        // wanted, what looks like an IPv4 address.
+        let digits = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && !host.ends_with('.');
+        let v4_digits = digits && hints.family == Family::V4 && !hints.canonical_name;
+        if v4_digits || host.contains(':') {
+            return Err(LookupError::new(host, Failure::NoName, "neither an address nor a name"));
         }
         let mut found = if mapped_wanted {
             self.lookup_mapped(host, hints.all)?
@@ -248,9 +265,11 @@ impl Resolver {
     fn lookup_mapped(&self, host: &str, all: bool) -> Result<Found, LookupError> {
         let family = if all { Family::Any } else { Family::V6 };
         let mut found = match self.lookup(host, family) {
-            Err(error) if !all && matches!(error.failure(), Failure::NoData | Failure::NoName) => {
-                self.lookup(host, Family::V4)?
-            }
+            // Also when nobody could be asked for the former: the latter may be in the file of hosts.
+            Err(error) if !all => match self.lookup(host, Family::V4) {
+                Err(other) if matches!(error.failure(), Failure::NoData | Failure::NoName) => return Err(other),
+                other => other.map_err(|_| error)?,
+            },
             other => other?,
         };
         for address in &mut found.addresses {

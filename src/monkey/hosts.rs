@@ -1,4 +1,5 @@
-//! Hooks of the older functions for names: `gethostbyname` and variants, answered as `getaddrinfo` is.
+//! Hooks of the older functions for names: `gethostbyname` and variants, answered as `getaddrinfo` is: without other names
+//! (aliases), and hexadecimal addresses are understood.
 #![expect(
     unsafe_code,
     reason = "defines functions of libc, and builds their results in raw memory"
@@ -60,21 +61,33 @@ pub(super) unsafe extern "C" fn gethostbyname2_r(
     };
     // SAFETY: the caller's to be written to.
     unsafe { *found = ptr::null_mut() };
+    // What looks like an address is no name.
+    let digits = asked.starts_with(|first: char| first.is_ascii_digit())
+        && asked.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+        && !asked.ends_with('.');
+    let is_v6 = asked.contains(':');
     let hints = Hints {
         family: wanted,
         socket_type: Some(SocketType::Stream),
         canonical_name: true,
+        numeric_host: digits || is_v6,
         ..Hints::default()
     };
-    let answer = hooks::quietly(|| Resolver::system().getaddrinfo(Some(asked), None, &hints));
+    let of_other_kind = is_v6 && (wanted == Family::V4 || asked.contains('%'));
+    let answer = if of_other_kind {
+        Some(Ok(Vec::new()))
+    } else {
+        hooks::quietly(|| Resolver::system().getaddrinfo(Some(asked), None, &hints))
+    };
     let (number, host_error) = match answer {
         None => (libc::ECANCELED, TRY_AGAIN),
         Some(Err(failure)) => match code(&failure) {
             libc::EAI_AGAIN => (libc::EAGAIN, TRY_AGAIN),
-            libc::EAI_NODATA | EAI_ADDRFAMILY => (0, NO_DATA),
-            libc::EAI_NONAME => (0, HOST_NOT_FOUND),
+            libc::EAI_NODATA => (0, NO_DATA),
+            libc::EAI_NONAME | EAI_ADDRFAMILY => (0, HOST_NOT_FOUND),
             _ => (0, NO_RECOVERY),
         },
+        Some(Ok(infos)) if infos.is_empty() => (0, HOST_NOT_FOUND),
         Some(Ok(infos)) => match pack(&infos, asked, family, buffer, room) {
             None => (libc::ERANGE, -1),
             Some(packed) => {

@@ -67,7 +67,7 @@ pub(super) unsafe extern "C" fn getaddrinfo(
             libc::EAI_SYSTEM
         }
         Some(Ok(infos)) => {
-            let flags = wanted.map_or(0, |wanted| wanted.ai_flags);
+            let flags = wanted.map_or(libc::AI_V4MAPPED | libc::AI_ADDRCONFIG, |wanted| wanted.ai_flags);
             match build(&infos, flags) {
                 Some(first) => {
                     // SAFETY: the caller's to be written to.
