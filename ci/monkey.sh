@@ -4,7 +4,7 @@
 
 # shellcheck source=ci/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-need "monkey" nm
+need "monkey" nm cc
 
 if [ $# -eq 0 ]; then
     # Some tests run the examples, which `--examples` builds only as tests.

@@ -1,10 +1,12 @@
-//! Nothing that can block is forgotten: what std asks of libc, compared with what is hooked.
+//! Nothing that can block is forgotten: what std, this program and a library in C ask of libc, compared with what is hooked.
 #![cfg(all(feature = "monkey", target_os = "linux", target_env = "gnu"))]
 
 #[path = "common/blocking.rs"]
 mod blocking;
+#[path = "common/c_library.rs"]
+mod c_library;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use blocking::{forgotten, left_alone, undefined};
@@ -25,12 +27,43 @@ fn std_library() -> PathBuf {
         .expect("std is there")
 }
 
+/// Wants nothing forgotten of what a file leaves to others, which are these among others.
+#[track_caller]
+fn assert_covered(file: &Path, read: &[&str]) {
+    iora::monkey::patch_all().expect("the hooks are reached");
+    let names = undefined(file);
+    for name in read {
+        assert!(names.contains(*name), "{} was read: {name}", file.display());
+    }
+    assert_eq!(forgotten(&names), Vec::<&str>::new());
+}
+
 #[test]
 fn nothing_of_std_is_forgotten() {
-    iora::monkey::patch_all().expect("the hooks are reached");
-    let names = undefined(&std_library());
-    assert!(names.contains("recv") && names.contains("syscall"), "std was read");
-    assert_eq!(forgotten(&names), Vec::<&str>::new());
+    assert_covered(&std_library(), &["recv", "syscall"]);
+}
+
+#[test]
+fn nothing_of_this_program_is_forgotten() {
+    assert_covered(&std::env::current_exe().expect("a test has a file"), &["malloc"]);
+}
+
+#[test]
+fn nothing_of_a_library_in_c_is_forgotten() {
+    let file = c_library::compile("coverage");
+    let fortified = [
+        "__recv_chk",
+        "__recvfrom_chk",
+        "__read_chk",
+        "__poll_chk",
+        "__ppoll_chk",
+    ];
+    assert_covered(&file, &fortified);
+    assert_covered(
+        &file,
+        &["select", "nanosleep", "getaddrinfo", "waitpid", "dup2", "close"],
+    );
+    std::fs::remove_file(file).expect("it is there");
 }
 
 #[test]
