@@ -306,11 +306,15 @@ mod tests {
                         unsafe { line.push_front(model.front().unwrap()) };
                     }
                     Step::Grant => {
+                        // They stand in line still, and are kept until they do not.
+                        let mut passed_over = Vec::new();
                         while model.front().is_some_and(|first| first.claim().is_some_and(Claim::is_won)) {
-                            model.pop_front();
+                            passed_over.extend(model.pop_front());
                         }
                         let expected = model.pop_front();
-                        match line.grant() {
+                        let granted = line.grant();
+                        drop(passed_over);
+                        match granted {
                             None => prop_assert!(expected.is_none()),
                             Some((granted, ticket)) => {
                                 let expected = expected.unwrap();
