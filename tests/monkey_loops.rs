@@ -1,12 +1,16 @@
 //! Unmodified event loops, `poll` and `select` in greenlets of one thread; and names, compared with the C library's.
 #![cfg(all(feature = "monkey", target_os = "linux", target_env = "gnu"))]
 #![expect(unsafe_code, reason = "calls functions of libc")]
+#![expect(clippy::multiple_unsafe_ops_per_block, reason = "one of two calls")]
+
+#[path = "common/child.rs"]
+mod child;
 
 use std::cell::Cell;
 use std::ffi::{CStr, CString};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -122,6 +126,206 @@ fn select_waits() {
     });
     assert_eq!(count, 1);
     assert!(ticks > 5, "{ticks}");
+}
+
+#[test]
+fn poll_knows_each_event_by_all_its_names() {
+    let (found, _) = with_ticker(|| {
+        [
+            libc::POLLRDNORM,
+            libc::POLLIN | libc::POLLRDHUP,
+            libc::POLLRDNORM | libc::POLLPRI,
+        ]
+        .map(|events| {
+            let (one, other) = pair();
+            let mut entry = libc::pollfd {
+                fd: one.as_raw_fd(),
+                events,
+                revents: 0,
+            };
+            let writer = iora::spawn(move || {
+                (&other).write_all(b"x").unwrap();
+                other
+            });
+            // SAFETY: one entry.
+            let count = unsafe { libc::poll(&raw mut entry, 1, 60_000) };
+            drop(writer.get());
+            (
+                count,
+                entry.revents & events & !libc::POLLIN == libc::POLLRDNORM & events,
+            )
+        })
+    });
+    assert_eq!(found, [(1, true); 3]);
+}
+
+#[test]
+fn polling_without_a_descriptor_to_spare() {
+    let test = "polling_without_a_descriptor_to_spare";
+    let output = child::in_child(test, "ulimit -n 64", || {
+        let (seen, ticks) = with_ticker(|| {
+            let (one, other) = pair();
+            let writer = iora::spawn(move || {
+                iora::sleep(Duration::from_millis(30));
+                (&other).write_all(b"x").unwrap();
+                other
+            });
+            // One wait, for what the hub itself makes at the first.
+            iora::sleep(Duration::from_millis(1));
+            let mut taken = Vec::new();
+            while let Ok(one) = one.try_clone() {
+                taken.push(one);
+            }
+            let mut entry = libc::pollfd {
+                fd: one.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            // SAFETY: one entry.
+            let late = unsafe { libc::poll(&raw mut entry, 1, 5) };
+            // SAFETY: as above.
+            let count = unsafe { libc::poll(&raw mut entry, 1, -1) };
+            drop(taken);
+            drop(writer.get());
+            (late, count, entry.revents)
+        });
+        assert_eq!(seen, (0, 1, libc::POLLIN));
+        assert!(ticks > 5, "{ticks}");
+    });
+    child::assert_ended(&output, None);
+}
+
+#[test]
+fn each_way_to_wait_for_many_parks() {
+    type Wait = fn(RawFd) -> i32;
+    let waits: [Wait; 4] = [
+        |fd| {
+            let mut entry = libc::pollfd {
+                fd,
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            // SAFETY: one entry, no limit and no mask.
+            unsafe { libc::ppoll(&raw mut entry, 1, ptr::null(), ptr::null()) }
+        },
+        |fd| {
+            // SAFETY: a set is an array of integers; a small number.
+            let mut set: libc::fd_set = unsafe { std::mem::zeroed() };
+            // SAFETY: as above.
+            unsafe { libc::FD_SET(fd, &raw mut set) };
+            let none = ptr::null_mut;
+            // SAFETY: one set, no limit and no mask.
+            unsafe { libc::pselect(fd + 1, &raw mut set, none(), none(), ptr::null(), ptr::null()) }
+        },
+        |fd| by_epoll(fd, false),
+        |fd| by_epoll(fd, true),
+    ];
+    for wait in waits {
+        let (count, ticks) = with_ticker(move || {
+            let (one, other) = pair();
+            let writer = iora::spawn(move || {
+                iora::sleep(Duration::from_millis(20));
+                (&other).write_all(b"x").unwrap();
+                other
+            });
+            let count = wait(one.as_raw_fd());
+            drop(writer.get());
+            count
+        });
+        assert_eq!(count, 1);
+        assert!(ticks > 5, "{ticks}");
+    }
+}
+
+/// Waits by a set of the kernel's.
+fn by_epoll(fd: RawFd, precise: bool) -> i32 {
+    // SAFETY: makes a descriptor.
+    let set = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+    // SAFETY: open, and nobody else's.
+    let set = unsafe { OwnedFd::from_raw_fd(set) };
+    let mut event = libc::epoll_event {
+        events: libc::EPOLLIN as u32,
+        u64: 7,
+    };
+    // SAFETY: two descriptors and an event.
+    let added = unsafe { libc::epoll_ctl(set.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) };
+    assert_eq!(added, 0);
+    let limit = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 1_000_000,
+    };
+    let mut found = event;
+    let mut wait = |limit: *const libc::timespec| {
+        let milliseconds = if limit.is_null() { -1 } else { 1 };
+        // SAFETY: room for one event.
+        unsafe {
+            if precise {
+                epoll_pwait2(set.as_raw_fd(), &raw mut found, 1, limit, ptr::null())
+            } else {
+                libc::epoll_pwait(set.as_raw_fd(), &raw mut found, 1, milliseconds, ptr::null())
+            }
+        }
+    };
+    assert_eq!(wait(&raw const limit), 0);
+    let count = wait(ptr::null());
+    assert_eq!({ found.u64 }, 7);
+    count
+}
+
+unsafe extern "C" {
+    fn epoll_pwait2(
+        set: i32,
+        events: *mut libc::epoll_event,
+        room: i32,
+        limit: *const libc::timespec,
+        mask: *const libc::sigset_t,
+    ) -> i32;
+}
+
+#[test]
+fn a_loop_of_mios_in_a_greenlet() {
+    let (got, ticks) = with_ticker(|| {
+        let mut poll = mio::Poll::new().unwrap();
+        let mut events = mio::Events::with_capacity(8);
+        let waker = Rc::new(mio::Waker::new(poll.registry(), mio::Token(1)).unwrap());
+        let twin = waker.clone();
+        let mut listener = mio::net::TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let interest = mio::Interest::READABLE;
+        poll.registry()
+            .register(&mut listener, mio::Token(0), interest)
+            .unwrap();
+        let _client = iora::spawn(move || {
+            iora::sleep(Duration::from_millis(20));
+            let mut client = TcpStream::connect(address).unwrap();
+            client.write_all(b"to mio").unwrap();
+            iora::sleep(Duration::from_millis(20));
+            twin.wake().unwrap();
+        });
+        let (mut streams, mut got) = (Vec::new(), Vec::new());
+        loop {
+            poll.poll(&mut events, None).unwrap();
+            for event in &events {
+                match event.token() {
+                    mio::Token(0) => {
+                        let (mut stream, _) = listener.accept().unwrap();
+                        poll.registry().register(&mut stream, mio::Token(2), interest).unwrap();
+                        streams.push(stream);
+                    }
+                    mio::Token(1) => {
+                        return got;
+                    }
+                    _ => {
+                        let mut room = [0; 16];
+                        let count = streams[0].read(&mut room).unwrap_or(0);
+                        got.extend_from_slice(&room[..count]);
+                    }
+                }
+            }
+        }
+    });
+    assert_eq!(got, b"to mio");
+    assert!(ticks > 10, "{ticks}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 
 use super::frame::{SELECT, answer_int, error, is_on, system};
 use super::time::{self, span};
-use super::wait::{Next, Wait};
+use super::wait::{Next, Wait, look_now_and_then};
 use crate::hub::hooks;
 
 /// Size of the kernel's signal set, which is not the C library's.
@@ -125,9 +125,8 @@ fn until(
             0
         };
     }
-    let set = match Set::of(wanted) {
-        Ok(set) => set,
-        Err(number) => return number,
+    let Some(set) = Set::of(wanted) else {
+        return without_set(deadline, what, real);
     };
     let mut wait = Wait::until(set.0.as_raw_fd(), what, deadline);
     loop {
@@ -144,15 +143,26 @@ fn until(
     }
 }
 
+/// As [`until`] when no set can be made, for want of descriptors for one: asks now and then.
+#[cold]
+fn without_set(deadline: Option<Instant>, what: &'static str, real: impl Fn(Option<Duration>) -> isize) -> isize {
+    let look = || {
+        let ready = real(Some(Duration::ZERO));
+        (ready != 0 || deadline.is_some_and(|at| Instant::now() >= at)).then_some(ready)
+    };
+    let blocking = || real(deadline.map(|at| at.saturating_duration_since(Instant::now())));
+    look_now_and_then(what, look).unwrap_or_else(blocking)
+}
+
 /// An epoll set for one wait.
 struct Set(OwnedFd);
 
 impl Set {
-    /// A set of these descriptors and events.
-    fn of(wanted: impl Iterator<Item = (RawFd, c_int)>) -> Result<Set, isize> {
+    /// A set of these descriptors and events; `None` if it cannot be made, or not watch one of them.
+    fn of(wanted: impl Iterator<Item = (RawFd, c_int)>) -> Option<Set> {
         let set = system!(SYS_epoll_create1, libc::EPOLL_CLOEXEC);
         if set < 0 {
-            return Err(set);
+            return None;
         }
         // SAFETY: the call succeeded, so it is open, and nobody else knows it.
         let set = unsafe { OwnedFd::from_raw_fd(set as RawFd) };
@@ -172,10 +182,11 @@ impl Set {
                     }
                 }
                 // A file, which is always ready, or closed: the call itself has said so.
-                _ => {}
+                result if result == error(libc::EPERM) || result == error(libc::EBADF) => {}
+                _ => return None,
             }
         }
-        Ok(Set(set))
+        Some(Set(set))
     }
 }
 
