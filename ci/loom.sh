@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The loom models (tests whose name starts with `loom_`): the interleavings of the lock-free and the waiting code.
-# Arguments replace the `loom_` filter.
+# An argument replaces the `loom_` filter.
 
 # shellcheck source=ci/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

@@ -76,7 +76,7 @@ fn poll_waits_for_any_of_several() {
 }
 
 #[test]
-fn poll_gives_up_in_time_and_knows_what_is_not_open() {
+fn g084_poll_gives_up_in_time_and_knows_what_is_not_open() {
     let (one, other) = pair();
     let (_, ticks) = with_ticker(move || {
         let begun = Instant::now();
@@ -126,6 +126,61 @@ fn select_waits() {
     });
     assert_eq!(count, 1);
     assert!(ticks > 5, "{ticks}");
+}
+
+#[test]
+fn g084_select_asks_once_and_says_what_is_closed() {
+    let (one, other) = pair();
+    let ((), _) = with_ticker(move || {
+        let ask = |fd: RawFd| {
+            // SAFETY: a set is an array of integers.
+            let mut set: libc::fd_set = unsafe { std::mem::zeroed() };
+            // SAFETY: a small number.
+            unsafe { libc::FD_SET(fd, &raw mut set) };
+            let mut at_once = libc::timeval { tv_sec: 0, tv_usec: 0 };
+            let none = ptr::null_mut;
+            // SAFETY: one set, and a limit.
+            unsafe { libc::select(fd + 1, &raw mut set, none(), none(), &raw mut at_once) }
+        };
+        assert_eq!(ask(one.as_raw_fd()), 0);
+        (&other).write_all(b"x").unwrap();
+        assert_eq!(ask(one.as_raw_fd()), 1);
+        // A number that nobody else comes to.
+        // SAFETY: a duplicate, and its end.
+        let closed = unsafe { libc::fcntl(one.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 500) };
+        // SAFETY: it is nobody else's.
+        assert_eq!(unsafe { libc::close(closed) }, 0);
+        assert_eq!(ask(closed), -1);
+        assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EBADF));
+    });
+}
+
+#[test]
+fn g084_a_descriptor_that_is_closed_while_it_is_polled_harms_nobody() {
+    let (one, other) = pair();
+    let (left, right) = pair();
+    with_ticker(move || {
+        let closed = one.as_raw_fd();
+        let polls = iora::spawn(move || {
+            let entry = |fd| libc::pollfd {
+                fd,
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            let mut entries = [entry(closed), entry(left.as_raw_fd())];
+            // SAFETY: two entries.
+            let count = unsafe { libc::poll(entries.as_mut_ptr(), 2, -1) };
+            (count, entries[1].revents, left)
+        });
+        iora::yield_now();
+        drop(one);
+        drop(other);
+        (&right).write_all(b"x").unwrap();
+        let (count, of_the_other, _left) = polls.get().unwrap();
+        // The kernel may say of the closed one that it is not open.
+        assert!((1..=2).contains(&count), "{count}");
+        assert_eq!(of_the_other, libc::POLLIN);
+    });
 }
 
 #[test]

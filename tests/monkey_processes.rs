@@ -18,6 +18,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -107,6 +108,47 @@ fn each_way_to_wait_for_a_child_parks() {
                 let (waited, status) = waiter.get().unwrap();
                 assert_eq!((waited, libc::WEXITSTATUS(status)), (pid, 3), "{number}");
                 assert!(is_reaped(pid), "{number}");
+            }
+        });
+    });
+    child::assert_ended(&output, None);
+}
+
+#[test]
+fn g093_other_peoples_handlers_of_a_childs_end_go_on_working_and_bad_numbers_are_refused() {
+    static TOLD: AtomicU32 = AtomicU32::new(0);
+    extern "C" fn handler(_: c_int) {
+        TOLD.fetch_add(1, Ordering::SeqCst);
+    }
+    let name = "g093_other_peoples_handlers_of_a_childs_end_go_on_working_and_bad_numbers_are_refused";
+    let output = child::in_child(name, "", || {
+        in_greenlet(|| {
+            // SAFETY: an action is integers and a function, for which zero is a value.
+            let mut action: libc::sigaction = unsafe { mem::zeroed() };
+            action.sa_sigaction = handler as extern "C" fn(c_int) as usize;
+            action.sa_flags = libc::SA_RESTART;
+            // SAFETY: the handler only counts.
+            let installed = unsafe { libc::sigaction(libc::SIGCHLD, &raw const action, ptr::null_mut()) };
+            assert_eq!(installed, 0);
+            for ended in 1..=3 {
+                let mut child = obedient();
+                let pid = child.id() as pid_t;
+                let any = iora::spawn(|| {
+                    let mut status = 0;
+                    // SAFETY: a status to be written to.
+                    (unsafe { libc::waitpid(-1, &raw mut status, 0) }, status)
+                });
+                until_parked(&any, "waitpid");
+                drop(child.stdin.take());
+                let (waited, status) = any.get().unwrap();
+                assert_eq!((waited, libc::WEXITSTATUS(status)), (pid, 3));
+                assert_eq!(TOLD.load(Ordering::SeqCst), ended);
+            }
+            // No child, no process, no number.
+            for pid in [-1, 1, pid_t::MAX] {
+                // SAFETY: no status is wanted.
+                assert_eq!(unsafe { libc::waitpid(pid, ptr::null_mut(), 0) }, -1, "{pid}");
+                assert_eq!(io::Error::last_os_error().raw_os_error(), Some(libc::ECHILD), "{pid}");
             }
         });
     });

@@ -435,7 +435,7 @@ fn a_mutex_freed_by_a_panic_switches_to_nobody() {
 }
 
 #[test]
-fn locks_between_hubs_and_threads() {
+fn g096_locks_between_hubs_and_threads() {
     patched();
     let total = Arc::new(Mutex::new(0_u32));
     let ready = Arc::new(RwLock::new(0_u32));
@@ -471,7 +471,7 @@ fn locks_between_hubs_and_threads() {
 }
 
 #[test]
-fn conditions_barriers_and_once() {
+fn g096_conditions_barriers_and_once() {
     let (value, ticks) = with_ticker(|| {
         let pair = Rc::new((Mutex::new(false), Condvar::new()));
         let waiter = iora::spawn({
@@ -680,4 +680,26 @@ fn unpatched_code_blocks_the_thread() {
     });
     iora::spawn(move || ran.set(true));
     assert!(!sleeper.get().unwrap());
+}
+
+#[test]
+fn g102_patching_twice_changes_nothing_and_what_was_there_is_within_reach() {
+    let first = monkey::patch_all().expect("the hooks are reached");
+    let again = monkey::patch_all().expect("the hooks are reached");
+    assert!(first == again && again.functions().count() > 50);
+    // A part of what is patched already takes nothing back.
+    assert!(monkey::patch_time().expect("the hooks are reached") == first);
+    assert!(monkey::is_patched("recv") && !monkey::is_patched("recieve"));
+    let others = Rc::new(Cell::new(0));
+    let sleeper = iora::spawn({
+        let others = others.clone();
+        move || {
+            monkey::unpatched(|| monkey::unpatched(|| thread::sleep(Duration::from_millis(1))));
+            let before = others.get();
+            thread::sleep(Duration::from_millis(1));
+            (before, others.get())
+        }
+    });
+    iora::spawn(move || others.set(1));
+    assert_eq!(sleeper.get().unwrap(), (0, 1));
 }

@@ -41,6 +41,7 @@
 //! | `ReentrantLock`, recursive mutexes, whatever knows its owner by thread | all greenlets of a thread are one owner | a second greenlet gets in | do not hold it over a blocking call |
 //! | OpenSSL's queue of errors | belongs to the thread | what one greenlet leaves in it, another that was parked inside OpenSSL takes for the reason of its own end of stream | take every error out, as the `openssl` crate does, or `ERR_clear_error` |
 //! | `std::sync::mpsc` and crossbeam's channels between greenlets of one thread | a sender wakes only receivers of other threads | the receiver parks for ever | [`queue`](crate::queue) |
+//! | `std::thread::park` by several greenlets of one thread | the thread has one token for all of them | whoever is told may come up to 50 ms late; while no two have been parked at once yet, a token that a neighbour uses up without parking is lost | [`Event`](crate::sync::Event) |
 //! | files on disks, `fsync` | the kernel tells nobody when a disk is ready | stops the thread for the length of the disk access | the thread pool |
 //! | `rustix` and Go code | they make system calls without libc | stops the thread | rustix: its feature `use-libc`; else the thread pool |
 //! | `fread`, `popen`, `system` | glibc calls itself without passing by us | stops the thread | the thread pool |
