@@ -36,7 +36,8 @@
     reason = "a coroutine's record and its way back lie at the top of its own stack"
 )]
 
-use std::mem::ManuallyDrop;
+use std::cell::Cell;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::num::NonZeroUsize;
 use std::ptr::{self, NonNull};
 
@@ -56,8 +57,18 @@ pub(crate) enum Status {
 /// The switch itself. Carries no values: hub and greenlet share memory on one thread.
 type Record = corosensei::Coroutine<(), (), (), Lower>;
 
-/// Room for the record, a whole number of cache lines.
-const RECORD: usize = size_of::<Record>().next_multiple_of(64);
+/// What lies at the top of a coroutine's stack.
+struct Head {
+    /// Where its frames are suspended, and the stack itself.
+    record: Record,
+    /// The way back, once it has begun. What runs on the stack reads it while the record is in use.
+    suspender: MaybeUninit<Suspender>,
+    /// A word of the owner's.
+    tag: Cell<Option<NonNull<()>>>,
+}
+
+/// Room for the head, a whole number of cache lines.
+const HEAD: usize = size_of::<Head>().next_multiple_of(64);
 
 /// What is left of a stack below its coroutine's record.
 struct Lower(Stack);
@@ -66,7 +77,7 @@ struct Lower(Stack);
 unsafe impl corosensei::stack::Stack for Lower {
     #[inline]
     fn base(&self) -> NonZeroUsize {
-        NonZeroUsize::new(self.0.base().get() - RECORD).expect("nothing is mapped at zero")
+        NonZeroUsize::new(self.0.base().get() - HEAD).expect("nothing is mapped at zero")
     }
 
     #[inline]
@@ -78,18 +89,20 @@ unsafe impl corosensei::stack::Stack for Lower {
 /// A stack and what runs on it. Not `Send`: what is on the stack need not be.
 pub(crate) struct Coroutine {
     /// At the top of the stack, which it owns; read for the last time when this is dropped.
-    record: NonNull<Record>,
+    head: NonNull<Head>,
 }
 
-/// The way into a coroutine, for who leaves the coroutine itself where it is.
+/// The way into a coroutine, for who leaves the coroutine itself where it is, and the way out of it again.
 #[derive(Clone, Copy)]
-pub(crate) struct Entrance(NonNull<Record>);
+pub(crate) struct Entrance(NonNull<Head>);
 
 /// The way back from a coroutine's stack to whoever resumed it.
 #[derive(Clone, Copy)]
 pub(crate) struct Suspender {
     /// Lives at the top of the coroutine's stack, at one address for as long as its body runs.
     yielder: NonNull<corosensei::Yielder<(), ()>>,
+    /// The `errno` of the thread, which it never leaves.
+    errno: errno::Place,
 }
 
 impl Coroutine {
@@ -98,16 +111,28 @@ impl Coroutine {
     /// `body` is moved onto the new stack, so it should be small (a pointer or two).
     #[inline]
     pub(crate) fn new(stack: Stack, body: impl FnOnce(Suspender) + 'static) -> Coroutine {
-        let place: *mut Record = ptr::with_exposed_provenance_mut(stack.base().get() - RECORD);
+        let head: *mut Head = ptr::with_exposed_provenance_mut(stack.base().get() - HEAD);
         let record = Record::with_stack(Lower(stack), move |yielder: &corosensei::Yielder<(), ()>, ()| {
-            body(Suspender {
+            let suspender = Suspender {
                 yielder: NonNull::from(yielder),
-            });
+                errno: errno::Place::here(),
+            };
+            // SAFETY: the head is there as long as this runs.
+            let place = unsafe { &raw mut (*head).suspender };
+            // SAFETY: nobody reads it before what runs on this stack does.
+            unsafe { place.write(MaybeUninit::new(suspender)) };
+            body(suspender);
         });
-        // SAFETY: `RECORD` bytes below the base are mapped, aligned, and not a part of what the switch uses.
+        // SAFETY: `HEAD` bytes below the base are mapped, aligned, and not a part of what the switch uses.
+        let place = unsafe { &raw mut (*head).record };
+        // SAFETY: as above.
         unsafe { place.write(record) };
+        // SAFETY: as above.
+        let place = unsafe { &raw mut (*head).tag };
+        // SAFETY: as above.
+        unsafe { place.write(Cell::new(None)) };
         Coroutine {
-            record: NonNull::new(place).expect("nothing is mapped at zero"),
+            head: NonNull::new(head).expect("nothing is mapped at zero"),
         }
     }
 
@@ -121,7 +146,7 @@ impl Coroutine {
     /// The way into it.
     #[inline]
     pub(crate) fn entrance(&self) -> Entrance {
-        Entrance(self.record)
+        Entrance(self.head)
     }
 
     /// Gives the stack back.
@@ -132,9 +157,22 @@ impl Coroutine {
     #[inline]
     pub(crate) fn finish(self) {
         let this = ManuallyDrop::new(self);
-        // SAFETY: written by `new`, and nobody reads it again: this is the owner's end, and it is not dropped.
-        let record = unsafe { this.record.read() };
+        // SAFETY: this is the owner's end, and it is not dropped.
+        let record = unsafe { this.take_record() };
         drop(record.into_stack());
+    }
+
+    /// Moves the record off the stack, because that goes back to the cache with it.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the owner, at its end.
+    #[inline]
+    unsafe fn take_record(&self) -> Record {
+        // SAFETY: the head is there as long as its owner.
+        let place = unsafe { &raw const (*self.head.as_ptr()).record };
+        // SAFETY: written by `new`, and nobody reads it again.
+        unsafe { place.read() }
     }
 
     /// Forgets the coroutine with all that is on its stack: no destructor runs, the stack stays mapped for ever.
@@ -146,9 +184,8 @@ impl Coroutine {
 impl Drop for Coroutine {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: written by `new`, and nobody reads it again: this is the owner's end. It is moved off the stack, because
-        // that goes back to the cache with it.
-        drop(unsafe { self.record.read() });
+        // SAFETY: this is the owner's end.
+        drop(unsafe { self.take_record() });
     }
 }
 
@@ -157,9 +194,9 @@ impl Entrance {
     /// with them the address translation of the stack's first page. The coroutine need not be there any more.
     #[inline]
     pub(crate) fn fetch(self) {
-        let record = self.0.as_ptr();
-        prefetch(record);
-        prefetch(record.wrapping_byte_sub(64));
+        let head = self.0.as_ptr();
+        prefetch(head);
+        prefetch(head.wrapping_byte_sub(64));
     }
 
     /// Switches to the coroutine's stack until it suspends or finishes.
@@ -168,13 +205,52 @@ impl Entrance {
     ///
     /// The coroutine is there, and invariant 4: it is not being resumed, and will be there until this returns.
     #[inline]
-    pub(crate) unsafe fn resume(mut self) -> Status {
-        // SAFETY: the caller says that the coroutine, hence its record, is there, and that nobody else uses it.
-        let record = unsafe { self.0.as_mut() };
+    pub(crate) unsafe fn resume(self) -> Status {
+        // SAFETY: the caller says that the coroutine, hence its head, is there.
+        let record = unsafe { &raw mut (*self.0.as_ptr()).record };
+        // SAFETY: the caller says that nobody else resumes or drops it, and nobody does anything else with the record.
+        let record = unsafe { &mut *record };
         match record.resume(()) {
             corosensei::CoroutineResult::Yield(()) => Status::Suspended,
             corosensei::CoroutineResult::Return(()) => Status::Finished,
         }
+    }
+
+    /// The owner's word.
+    ///
+    /// # Safety
+    ///
+    /// The coroutine is there.
+    #[inline]
+    pub(crate) unsafe fn tag(self) -> Option<NonNull<()>> {
+        // SAFETY: the caller says that the coroutine, hence its head, is there; this field was written by `new`.
+        unsafe { &(*self.0.as_ptr()).tag }.get()
+    }
+
+    /// Changes the owner's word.
+    ///
+    /// # Safety
+    ///
+    /// The coroutine is there.
+    #[inline]
+    pub(crate) unsafe fn set_tag(self, tag: Option<NonNull<()>>) {
+        // SAFETY: as in `tag`.
+        unsafe { &(*self.0.as_ptr()).tag }.set(tag);
+    }
+
+    /// Switches back to whoever resumed the coroutine; returns when it is resumed again.
+    ///
+    /// # Safety
+    ///
+    /// What calls runs on the coroutine's stack, or on top of it.
+    #[inline]
+    pub(crate) unsafe fn suspend(self) {
+        // SAFETY: the caller runs on its stack, so it is there.
+        let place = unsafe { &raw const (*self.0.as_ptr()).suspender };
+        // SAFETY: as above.
+        let suspender = unsafe { place.read() };
+        // SAFETY: written when the coroutine began, and the caller runs on its stack, so it has.
+        unsafe { suspender.assume_init() }.suspend();
     }
 }
 
@@ -182,7 +258,7 @@ impl Suspender {
     /// Switches back to whoever resumed this coroutine; returns when it is resumed again.
     #[inline]
     pub(crate) fn suspend(self) {
-        let _errno = errno::Saved::new();
+        let _errno = self.errno.save();
         // SAFETY: invariant 3: the caller runs on this coroutine's stack, so its body has not returned, and the yielder,
         // which lives until it does, is there.
         let yielder = unsafe { self.yielder.as_ref() };

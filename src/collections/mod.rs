@@ -2,5 +2,6 @@
 
 pub(crate) mod inbox;
 pub(crate) mod phase;
+pub(crate) mod ring;
 pub(crate) mod slab;
 pub(crate) mod timers;

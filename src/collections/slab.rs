@@ -13,30 +13,60 @@
 //!    thousand million insertions) rather than starting over and honouring an old key.
 //! 4. The entries never shrink: a key's index stays within them.
 
+use std::fmt;
+use std::num::NonZeroU64;
+
 /// Ends the list of vacant entries. No entry has this index.
 const NONE: u32 = u32::MAX;
 
-/// Names one insertion into one slab.
-#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
-pub(crate) struct Key {
-    /// Which entry.
-    index: u32,
-    /// Which of the values that the entry has held; see invariant 1.
-    generation: u32,
-}
+/// Names one insertion into one slab. One word, also in an `Option`: whoever moves keys about does it in one store.
+#[derive(Copy, Clone, Eq, PartialEq, Hash)]
+pub(crate) struct Key(
+    /// The upper half: which of the values that the entry has held; see invariant 1. The lower half: which entry, counted
+    /// from one.
+    NonZeroU64,
+);
 
 impl Key {
-    /// The key as one number, for whoever can carry only that (a poll token, an atomic).
-    pub(crate) const fn to_bits(self) -> u64 {
-        (self.generation as u64) << 32 | self.index as u64
+    /// Names a value of an entry.
+    #[inline]
+    const fn new(index: u32, generation: u32) -> Key {
+        // No entry has the index `NONE`, so this does not carry into the upper half.
+        match NonZeroU64::new((generation as u64) << 32 | (index as u64 + 1)) {
+            Some(bits) => Key(bits),
+            None => unreachable!(),
+        }
     }
 
-    /// The key that [`Key::to_bits`] was called on.
-    pub(crate) const fn from_bits(bits: u64) -> Key {
-        Key {
-            index: bits as u32,
-            generation: (bits >> 32) as u32,
+    /// Which entry.
+    #[inline]
+    const fn index(self) -> usize {
+        (self.0.get() as u32).wrapping_sub(1) as usize
+    }
+
+    /// Which of the values that the entry has held.
+    #[inline]
+    const fn generation(self) -> u32 {
+        (self.0.get() >> 32) as u32
+    }
+
+    /// The key as one number, for whoever can carry only that (a poll token, an atomic).
+    pub(crate) const fn to_bits(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The key that [`Key::to_bits`] was called on; zero is none.
+    pub(crate) const fn from_bits(bits: u64) -> Option<Key> {
+        match NonZeroU64::new(bits) {
+            Some(bits) => Some(Key(bits)),
+            None => None,
         }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({}, {})", self.index(), self.generation())
     }
 }
 
@@ -101,10 +131,7 @@ impl<T> Slab<T> {
             self.first_vacant = entry.next_vacant;
             entry.value = Some(make());
             self.occupied += 1;
-            return Key {
-                index,
-                generation: entry.generation,
-            };
+            return Key::new(index, entry.generation);
         }
         self.append(make())
     }
@@ -113,9 +140,9 @@ impl<T> Slab<T> {
     #[cold]
     fn append(&mut self, value: T) -> Key {
         let key = self.next_key();
-        assert!(key.index != NONE, "a slab holds at most {NONE} entries");
+        assert!(key.index() != NONE as usize, "a slab holds at most {NONE} entries");
         self.entries.push(Entry {
-            generation: key.generation,
+            generation: key.generation(),
             next_vacant: NONE,
             value: Some(value),
         });
@@ -127,16 +154,10 @@ impl<T> Slab<T> {
     #[inline]
     pub(crate) fn next_key(&self) -> Key {
         match self.entries.get(self.first_vacant as usize) {
-            Some(entry) => Key {
-                index: self.first_vacant,
-                generation: entry.generation,
-            },
+            Some(entry) => Key::new(self.first_vacant, entry.generation),
             None => {
                 let index = u32::try_from(self.entries.len()).unwrap_or(NONE);
-                Key {
-                    index,
-                    generation: self.first_generation,
-                }
+                Key::new(index, self.first_generation)
             }
         }
     }
@@ -144,8 +165,8 @@ impl<T> Slab<T> {
     /// The value that `key` was given for, unless it was removed.
     #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
-        let entry = self.entries.get(key.index as usize)?;
-        if entry.generation == key.generation {
+        let entry = self.entries.get(key.index())?;
+        if entry.generation == key.generation() {
             entry.value.as_ref()
         } else {
             None
@@ -155,8 +176,8 @@ impl<T> Slab<T> {
     /// As [`Slab::get`], to be changed.
     #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        let entry = self.entries.get_mut(key.index as usize)?;
-        if entry.generation == key.generation {
+        let entry = self.entries.get_mut(key.index())?;
+        if entry.generation == key.generation() {
             entry.value.as_mut()
         } else {
             None
@@ -172,12 +193,12 @@ impl<T> Slab<T> {
     /// Takes the value out; the key finds nothing from now on.
     #[inline]
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
-        let entry = self.entries.get_mut(key.index as usize)?;
-        if entry.generation != key.generation {
+        let entry = self.entries.get_mut(key.index())?;
+        if entry.generation != key.generation() {
             return None;
         }
         let value = entry.value.take()?;
-        self.vacate(key.index);
+        self.vacate(key.index() as u32);
         Some(value)
     }
 
@@ -185,13 +206,13 @@ impl<T> Slab<T> {
     /// the rest is forgotten.
     #[inline]
     pub(crate) fn remove_with<R>(&mut self, key: Key, f: impl FnOnce(&mut T) -> R) -> Option<R> {
-        let entry = self.entries.get_mut(key.index as usize)?;
-        if entry.generation != key.generation {
+        let entry = self.entries.get_mut(key.index())?;
+        if entry.generation != key.generation() {
             return None;
         }
         let taken = f(entry.value.as_mut()?);
         std::mem::forget(entry.value.take());
-        self.vacate(key.index);
+        self.vacate(key.index() as u32);
         Some(taken)
     }
 
@@ -223,10 +244,7 @@ impl<T> Slab<T> {
     /// All values with their keys, in the order of their entries.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.entries.iter().enumerate().filter_map(|(index, entry)| {
-            let key = Key {
-                index: index as u32,
-                generation: entry.generation,
-            };
+            let key = Key::new(index as u32, entry.generation);
             entry.value.as_ref().map(|value| (key, value))
         })
     }
@@ -314,8 +332,8 @@ mod tests {
             for key in &seen {
                 prop_assert_eq!(slab.get(*key), model.get(key));
                 prop_assert_eq!(slab.contains(*key), model.contains_key(key));
-                prop_assert!(key.generation < slab.first_unused_generation());
-                prop_assert_eq!(Key::from_bits(key.to_bits()), *key);
+                prop_assert!(key.generation() < slab.first_unused_generation());
+                prop_assert_eq!(Key::from_bits(key.to_bits()), Some(*key));
             }
             let listed: HashMap<Key, u16> = slab.iter().map(|(key, value)| (key, *value)).collect();
             prop_assert_eq!(&listed, &model);
@@ -330,9 +348,9 @@ mod tests {
         let keys: Vec<Key> = (0..4).map(|value| slab.insert(value)).collect();
         slab.remove(keys[1]);
         slab.remove(keys[3]);
-        assert_eq!(slab.insert(10).index, keys[3].index);
-        assert_eq!(slab.insert(11).index, keys[1].index);
-        assert_eq!(slab.insert(12).index, 4);
+        assert_eq!(slab.insert(10).index(), keys[3].index());
+        assert_eq!(slab.insert(11).index(), keys[1].index());
+        assert_eq!(slab.insert(12).index(), 4);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! 1. Only the hub's own thread touches a [`Hub`]; others reach it through its [`Remote`].
 //! 2. No borrow of a `RefCell` here lives across a switch, a callback or a drop of somebody else's value.
 //! 3. A task is in the ready queue exactly once when its state is `Woken`, or when it is `Awake` and `running` does not hold
-//!    its key, and not at all otherwise. A task that yields is put there when it has given up the thread.
+//!    its key, and not at all otherwise. A task that yields is put there just before it gives up the thread.
 //! 4. `running` holds the key of whoever has the thread. The thread's own stack runs the loop while it is parked: then
 //!    `running` is `None` as long as no greenlet has the thread.
 #![expect(
@@ -18,7 +18,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io;
-use std::ops::Deref;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,9 +32,10 @@ use super::spin::Spin;
 use super::task::{Body, Reason, State, Task};
 use super::tree::Tree;
 use super::{deadlock, report};
+use crate::collections::ring::Ring;
 use crate::collections::slab::{Key, Slab};
 use crate::collections::timers::{TimerKey, Timers};
-use crate::coroutine::Suspender;
+use crate::coroutine::Entrance;
 use crate::stack::Reservation;
 use crate::stack::overflow::Runner;
 
@@ -50,37 +50,38 @@ pub(super) enum Alarm {
     Expire(Key, u64),
 }
 
-/// What goes with a greenlet while it runs. It lies at the top of the greenlet's own stack.
-pub(super) struct Foreground {
-    /// How it gets back to the loop.
-    pub(super) suspender: Suspender,
-    /// What it runs, for the overflow report; `None` from when its task gives up its hold on it.
-    pub(super) job: Cell<Option<NonNull<Job>>>,
-}
-
-/// The foreground of a greenlet that has begun and not ended.
+/// The coroutine of the greenlet that runs.
 #[derive(Clone, Copy)]
-pub(super) struct ForegroundRef(NonNull<Foreground>);
+pub(super) struct Foreground(Entrance);
 
-impl ForegroundRef {
-    /// Refers to what lies at the top of a stack.
+impl Foreground {
+    /// Of the greenlet that is about to run.
     ///
     /// # Safety
     ///
-    /// The greenlet that runs on that stack keeps it there, unmoved, to its end. It is used by that greenlet, and by the
-    /// hub while it has the thread.
-    pub(super) unsafe fn new(foreground: &Foreground) -> ForegroundRef {
-        ForegroundRef(NonNull::from(foreground))
-    }
-}
-
-impl Deref for ForegroundRef {
-    type Target = Foreground;
-
+    /// Nobody but that greenlet uses it, while it runs.
     #[inline]
-    fn deref(&self) -> &Foreground {
-        // SAFETY: whoever made it promised that it lies there until the greenlet has ended; the hub forgets it then.
-        unsafe { self.0.as_ref() }
+    pub(super) unsafe fn new(entrance: Entrance) -> Foreground {
+        Foreground(entrance)
+    }
+
+    /// What that greenlet was spawned for; `None` from when its task gives up its hold on it.
+    pub(super) fn job(self) -> Option<NonNull<Job>> {
+        // SAFETY: `new`'s promise: the greenlet runs, so its coroutine is there.
+        unsafe { self.0.tag() }.map(NonNull::cast)
+    }
+
+    /// Says what that greenlet was spawned for, while its task has a hold on it.
+    pub(super) fn set_job(self, job: Option<NonNull<Job>>) {
+        // SAFETY: as above.
+        unsafe { self.0.set_tag(job.map(NonNull::cast)) };
+    }
+
+    /// Gives up the thread: switches to the hub's loop, and returns when the greenlet's turn comes.
+    #[inline]
+    pub(super) fn suspend(self) {
+        // SAFETY: `new`'s promise: it is this greenlet that calls.
+        unsafe { self.0.suspend() };
     }
 }
 
@@ -95,7 +96,7 @@ pub(crate) struct Hub {
     /// The key of the thread's own stack.
     pub(super) root: Key,
     /// Tasks whose turn will come, first in, first out.
-    pub(super) ready: RefCell<VecDeque<Key>>,
+    pub(super) ready: Ring<Key>,
     /// Tasks that wait until nothing is ready.
     pub(super) idlers: RefCell<VecDeque<Key>>,
     /// What happens when.
@@ -110,18 +111,16 @@ pub(crate) struct Hub {
     pub(super) running: Cell<Option<Key>>,
     /// Who blocks the whole thread, because it must not switch: it is told in place of the thread's own stack.
     pub(super) blocked: Cell<Option<Key>>,
-    /// What goes with the greenlet that runs; left over from the last one while none does.
-    pub(super) foreground: Cell<Option<ForegroundRef>>,
-    /// Whoever gives up the thread yields: its turn comes again, without a wake-up.
-    pub(super) yielding: Cell<bool>,
+    /// The coroutine of the greenlet that runs; left over from the last one while none does.
+    pub(super) foreground: Cell<Option<Foreground>>,
     /// The state in which the running task was found when its turn came.
     pub(super) found: Cell<State>,
     /// Whether the running task had interrupts when its turn came.
     pub(super) interrupted: Cell<bool>,
     /// What is left of the running task's [`BUDGET`].
     pub(super) budget: Cell<u32>,
-    /// Greenlets run since the hub last looked at alarms, inbox and descriptors.
-    pub(super) ticks: Cell<u32>,
+    /// How many turns there had been when the hub last looked at alarms, inbox and descriptors.
+    pub(super) looked: Cell<usize>,
     /// Whether to look at the inbox a little longer before sleeping.
     pub(super) spin: Spin,
     /// Where an idle hub looks for unstarted greenlets; set on the threads of `hubs(n)`.
@@ -142,7 +141,7 @@ impl Hub {
             sources: RefCell::new(Slab::with_first_generation(remote.generation())),
             tasks: RefCell::new(tasks),
             root,
-            ready: RefCell::default(),
+            ready: Ring::new(),
             idlers: RefCell::default(),
             alarms: RefCell::new(Timers::new(Instant::now())),
             source_waiters: Cell::new(0),
@@ -150,11 +149,10 @@ impl Hub {
             running: Cell::new(Some(root)),
             blocked: Cell::new(None),
             foreground: Cell::new(None),
-            yielding: Cell::new(false),
             found: Cell::new(State::Parked),
             interrupted: Cell::new(false),
             budget: Cell::new(BUDGET),
-            ticks: Cell::new(0),
+            looked: Cell::new(0),
             spin: Spin::new(),
             work: RefCell::new(None),
             ending: Cell::new(false),
@@ -172,7 +170,7 @@ impl Hub {
             .borrow_mut()
             .insert_with(|| Task::unstarted(job, reservation, tree, start.is_none()));
         match start {
-            None => self.ready.borrow_mut().push_back(key),
+            None => self.ready.push_back(key),
             Some(at) => {
                 let alarm = self.alarms.borrow_mut().insert(at, Alarm::Wake(key));
                 self.with_task(key, |task| task.alarm = Some(alarm));
@@ -219,7 +217,7 @@ impl Hub {
                 State::Woken(_) => return,
             }
         };
-        self.ready.borrow_mut().push_back(key);
+        self.ready.push_back(key);
         if let Some(alarm) = alarm {
             self.cancel_alarm(alarm);
         }
@@ -232,17 +230,25 @@ impl Hub {
     }
 
     /// The turn of a task has come: it has the thread from now on.
+    ///
+    /// What is mostly as it was is looked at before it is written: a processor makes several loads in the time of one store.
     #[inline]
     pub(super) fn begin_turn(&self, task: &mut Task) {
-        self.found.set(std::mem::replace(&mut task.state, State::Awake));
-        self.interrupted.set(task.interrupts.is_some());
+        let (found, interrupted) = (task.state, task.interrupts.is_some());
+        if !matches!(found, State::Awake) {
+            task.state = State::Awake;
+        }
+        self.found.set(found);
+        if self.interrupted.get() != interrupted {
+            self.interrupted.set(interrupted);
+        }
     }
 
-    /// A task has given up the thread: one that yields goes to the end of the ready queue.
+    /// Whose turn begins has a whole budget.
     #[inline]
-    pub(super) fn end_turn(&self, key: Key) {
-        if self.yielding.take() {
-            self.ready.borrow_mut().push_back(key);
+    pub(super) fn renew_budget(&self) {
+        if self.budget.get() != BUDGET {
+            self.budget.set(BUDGET);
         }
     }
 
@@ -319,9 +325,8 @@ impl Hub {
     /// The greenlet that runs, if one does. Called by the fault handler: it only reads.
     pub(super) fn runner(&self) -> Option<Runner> {
         self.running.get().filter(|key| *key != self.root)?;
-        let foreground = self.foreground.get()?;
-        let job = foreground.job.get()?;
-        // SAFETY: the greenlet whose foreground this is has not ended, because its end clears it, and its task holds the job.
+        let job = self.foreground.get()?.job()?;
+        // SAFETY: a greenlet runs, so this is its job, which its task holds; a task that gives up its hold clears it.
         let info = unsafe { &(*job.as_ptr()).info };
         Some(Runner {
             stack_size: info.stack_size,

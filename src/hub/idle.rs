@@ -47,7 +47,7 @@ impl Hub {
             return false;
         }
         self.poll_now();
-        if self.ready.borrow().is_empty() {
+        if self.ready.is_empty() {
             let idlers = self.idlers.take();
             for key in idlers {
                 self.wake(key, Reason::Unparked);

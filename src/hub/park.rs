@@ -12,7 +12,6 @@
 //! * While the thread unwinds nothing may switch, because the panic count belongs to the thread: `park` returns
 //!   [`WakeReason::Refused`] at once, and [`block`] really blocks the thread.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::core::{Alarm, BUDGET, Hub};
@@ -286,7 +285,7 @@ impl Hub {
     fn yield_now(&self) {
         // What is pending is raised afterwards.
         let key = self.begin_park("yield");
-        self.yielding.set(true);
+        self.ready.push_back(key);
         self.switch_out(key);
     }
 
@@ -307,8 +306,7 @@ impl Hub {
             self.drive();
         } else {
             let foreground = self.foreground.get().expect("a running greenlet can be suspended");
-            foreground.suspender.suspend();
-            self.foreground.set(Some(foreground));
+            foreground.suspend();
         }
         current::replace_stack_mark(mark);
         let found = self.found.get();
@@ -344,17 +342,20 @@ impl Hub {
         self.running.set(None);
         self.blocked.set(Some(key));
         // Whoever is ready stays so, out of sight: the hub does not sleep while somebody is ready.
-        let mut ready = VecDeque::new();
+        let mut aside = Vec::new();
         let reason = loop {
-            ready.append(&mut self.ready.borrow_mut());
+            while let Some(other) = self.ready.pop_front() {
+                aside.push(other);
+            }
             match self.with_task(key, |task| task.state) {
                 Some(State::Parked) => self.wait_for_something(),
                 Some(State::Woken(reason)) => break reason,
                 _ => break Reason::Unparked,
             }
         };
-        ready.retain(|other| *other != key);
-        self.ready.replace(ready);
+        for other in aside.into_iter().filter(|other| *other != key) {
+            self.ready.push_back(other);
+        }
         self.with_task(key, |task| task.state = State::Awake);
         self.blocked.set(None);
         self.running.set(Some(key));

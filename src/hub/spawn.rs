@@ -56,7 +56,7 @@ pub(crate) fn retire() -> Option<JobRef> {
         task.tree = None;
         task.job.take()
     })??;
-    hub.foreground.get()?.job.set(None);
+    hub.foreground.get()?.set_job(None);
     Some(job)
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn retire() -> Option<JobRef> {
 pub(crate) fn take_back(job: JobRef) {
     let Some(hub) = current::hub() else { return };
     if let Some(foreground) = hub.foreground.get() {
-        foreground.job.set(Some(job.as_ptr()));
+        foreground.set_job(Some(job.as_ptr()));
     }
     with_current(|task| task.job = Some(job));
 }

@@ -8,11 +8,10 @@
     reason = "what runs on a coroutine's stack borrows its job from the task"
 )]
 
-use std::cell::Cell;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use super::core::{Alarm, BUDGET, Foreground, ForegroundRef, Hub};
+use super::core::{Alarm, BUDGET, Foreground, Hub};
 use super::interrupt::{self, Interrupt};
 use super::job::{self, JobRef};
 use super::poller::Readiness;
@@ -23,7 +22,7 @@ use crate::collections::slab::Key;
 use crate::coroutine::{Coroutine, Entrance, Status};
 
 /// Greenlets that run between two looks at alarms, inbox and descriptors.
-const BATCH: u32 = 128;
+const BATCH: usize = 128;
 
 /// So long after the first deadline a sleeping hub wakes up when there are [`MANY`] alarms: those that are due meanwhile cost
 /// no turn of their own. To wake an idle processor costs as much as ten sleepers, because its caches are cold. At the
@@ -40,7 +39,7 @@ const MANY: usize = 64;
 const FIRED: usize = 16;
 
 /// How many stacks the processor is told of ahead of their greenlets' turns.
-const AHEAD: u32 = 4;
+const AHEAD: usize = 4;
 
 /// With fewer greenlets than this nobody needs to be told: what each uses of its stack stays in the processor's second cache.
 const COLD: usize = 2_000;
@@ -50,25 +49,30 @@ impl Hub {
     #[inline(never)]
     pub(super) fn drive(&self) {
         self.running.set(None);
-        self.end_turn(self.root);
-        loop {
-            if self.ticks.get() >= BATCH {
-                self.look_around();
-            }
-            if self.ticks.get().is_multiple_of(AHEAD) {
-                self.fetch_ahead();
-            }
-            let next = self.ready.borrow_mut().pop_front();
-            self.ticks.set(self.ticks.get() + 1);
-            match next {
-                Some(key) if key == self.root => break,
-                Some(key) => self.run(key),
-                None => self.wait_for_something(),
-            }
-        }
+        // Not `self`, see `run`.
+        while current::hub().is_some_and(|hub| hub.turn()) {}
         self.with_task(self.root, |task| self.begin_turn(task));
         self.running.set(Some(self.root));
         self.budget.set(BUDGET);
+    }
+
+    /// Runs whoever's turn it is; `false` if it is the thread's own stack.
+    #[inline]
+    fn turn(&self) -> bool {
+        let taken = self.ready.taken();
+        if taken.wrapping_sub(self.looked.get()) >= BATCH {
+            self.look_around();
+        }
+        if taken.is_multiple_of(AHEAD) {
+            self.fetch_ahead();
+        }
+        let next = self.ready.pop_front();
+        match next {
+            Some(key) if key == self.root => return false,
+            Some(key) => self.run(key),
+            None => self.wait_for_something(),
+        }
+        true
     }
 
     /// Has the processor fetch the stacks that come next. Where there are many greenlets each is cold, in another page than
@@ -85,8 +89,9 @@ impl Hub {
     fn fetch_stacks(&self) {
         let tasks = self.tasks.borrow();
         // The first is about to run: too late for that.
-        for key in self.ready.borrow().iter().skip(1).take(AHEAD as usize) {
-            if let Some(Body::Begun(coroutine)) = tasks.get(*key).map(|task| &task.body) {
+        let next = (1..=AHEAD).map_while(|place| self.ready.get(place));
+        for key in next {
+            if let Some(Body::Begun(coroutine)) = tasks.get(key).map(|task| &task.body) {
                 coroutine.entrance().fetch();
             }
         }
@@ -108,22 +113,26 @@ impl Hub {
             return self.abandon(key);
         };
         self.running.set(Some(key));
-        self.budget.set(BUDGET);
+        self.renew_budget();
+        // SAFETY: it is that of the greenlet that runs now.
+        self.foreground.set(Some(unsafe { Foreground::new(entrance) }));
         // SAFETY: the task owns the coroutine and stays in the slab until it is taken out below, at the coroutine's end, or
         // with the whole hub, which does not happen while the loop runs. It is resumed only here, and here it is not ready
         // before it has given up the thread.
         let status = unsafe { entrance.resume() };
-        self.running.set(None);
+        // From here on `self` and `key` would come from this stack's frame, which the processor finds at the end of a chain of
+        // loads through both stacks. The thread-local is at hand, so it can begin with the next greenlet before that.
+        let Some(hub) = current::hub() else { return };
+        let Some(key) = hub.running.take() else { return };
         match status {
-            Status::Suspended => self.end_turn(key),
-            Status::Finished => self.finish(key),
+            Status::Suspended => {}
+            Status::Finished => hub.finish(key),
         }
     }
 
     /// Clears away a greenlet that has ended.
     #[inline]
     fn finish(&self, key: Key) {
-        self.foreground.set(None);
         let mut tasks = self.tasks.borrow_mut();
         let left = tasks.remove_with(key, Task::take_rest);
         let last = tasks.len() == 1;
@@ -152,7 +161,7 @@ impl Hub {
     /// Fires due alarms, reads the inbox and polls, without waiting.
     #[inline(never)]
     fn look_around(&self) {
-        self.ticks.set(0);
+        self.looked.set(self.ready.taken());
         self.fire_alarms();
         self.read_inbox();
         self.poll_now();
@@ -173,10 +182,10 @@ impl Hub {
     /// Nothing is ready: sleeps until something may be.
     #[inline(never)]
     pub(super) fn wait_for_something(&self) {
-        self.ticks.set(0);
+        self.looked.set(self.ready.taken());
         self.fire_alarms();
         self.read_inbox();
-        if !self.ready.borrow().is_empty() || self.take_work() || self.wake_idlers() {
+        if !self.ready.is_empty() || self.take_work() || self.wake_idlers() {
             return;
         }
         #[cfg(feature = "monkey")]
@@ -310,7 +319,9 @@ impl Hub {
 
     /// A descriptor became ready.
     fn source_event(&self, token: u64, readiness: Readiness) {
-        self.source_ready(Key::from_bits(token), readiness);
+        if let Some(key) = Key::from_bits(token) {
+            self.source_ready(key, readiness);
+        }
     }
 }
 
@@ -323,20 +334,14 @@ fn start(task: &mut Task) -> Option<Entrance> {
     };
     let stack = reservation.claim().ok()?;
     current::replace_stack_mark(stack.limit().get());
-    let coroutine = Coroutine::new(stack, move |suspender| {
-        let foreground = Foreground {
-            suspender,
-            job: Cell::new(Some(job)),
-        };
-        if let Some(hub) = current::hub() {
-            // SAFETY: it stays in this frame until the job has run, which is the greenlet's end.
-            hub.foreground.set(Some(unsafe { ForegroundRef::new(&foreground) }));
-        }
+    let coroutine = Coroutine::new(stack, move |_| {
         // SAFETY: the task in the slab holds the job (for ever, when the thread ends first and leaks both), and this is
         // that task's coroutine.
         unsafe { job::run(job) };
     });
     let entrance = coroutine.entrance();
+    // SAFETY: its owner has it.
+    unsafe { entrance.set_tag(Some(job.cast())) };
     // There is nothing to drop, which the compiler does not see.
     mem::forget(mem::replace(&mut task.body, Body::Begun(coroutine)));
     Some(entrance)

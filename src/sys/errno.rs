@@ -22,12 +22,43 @@ pub(crate) fn set(value: i32) {
     unsafe { *place = value };
 }
 
+/// Where the `errno` of a thread is, looked up once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place(
+    /// A pointer, so that this stays on its thread.
+    *mut i32,
+);
+
+impl Place {
+    /// The calling thread's.
+    #[inline]
+    pub(crate) fn here() -> Place {
+        // SAFETY: the function has no precondition.
+        Place(unsafe { libc::__errno_location() })
+    }
+
+    /// What `errno` is now.
+    #[inline]
+    fn get(self) -> i32 {
+        // SAFETY: this has not left its thread, because it is not `Send`; so the place is that thread's own `errno`, valid for as
+        // long as the thread runs.
+        unsafe { *self.0 }
+    }
+
+    /// Remembers what `errno` is now.
+    #[inline]
+    pub(crate) fn save(self) -> Saved {
+        let value = self.get();
+        Saved { place: self, value }
+    }
+}
+
 /// Remembers `errno` and puts it back when dropped.
 #[derive(Debug)]
 #[must_use = "errno is put back when this is dropped"]
 pub(crate) struct Saved {
-    /// Where the thread's `errno` is. A pointer, so that this stays on its thread.
-    place: *mut i32,
+    /// Where the thread's `errno` is.
+    place: Place,
     /// What `errno` was.
     value: i32,
 }
@@ -36,19 +67,18 @@ impl Saved {
     /// Remembers what `errno` is now.
     #[inline]
     pub(crate) fn new() -> Saved {
-        // SAFETY: the function has no precondition.
-        let place = unsafe { libc::__errno_location() };
-        // SAFETY: the place is the calling thread's own `errno`, valid for as long as the thread runs.
-        let value = unsafe { *place };
-        Saved { place, value }
+        Place::here().save()
     }
 }
 
 impl Drop for Saved {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: this has not left its thread, because it is not `Send`; so the place is that thread's own `errno`.
-        unsafe { *self.place = self.value };
+        // It is seldom another, and to look costs less than to write.
+        if self.place.get() != self.value {
+            // SAFETY: this has not left its thread, because it is not `Send`; so the place is that thread's own `errno`.
+            unsafe { *self.place.0 = self.value };
+        }
     }
 }
 

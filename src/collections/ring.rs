@@ -1,0 +1,145 @@
+//! A queue of small values, first in, first out, in an array that is a power of two long.
+//!
+//! ```text
+//! entries: [ g ][ h ][ - ][ - ][ - ][ e ][ f ] …     front and back only count up; an entry is found by the lower bits
+//!                      ▲ back        ▲ front
+//! ```
+//!
+//! 1. `back - front` is how many values there are, at most the length of `entries`; both wrap around together.
+//! 2. Entries that hold no value hold a copy of some other one, so nothing is ever unset: values are `Copy`.
+//! 3. Only one thread has it, and no reference to `entries` lives while anything else is called, the allocator included.
+//!
+//! It is what a `VecDeque` in a `RefCell` is, less what that has to do for lengths that are no power of two, and less the
+//! stores that mark it borrowed, at each push and pop. The hub does one of each for every turn of a greenlet.
+#![expect(unsafe_code, reason = "entries are changed through a shared reference")]
+
+use std::cell::{Cell, UnsafeCell};
+
+/// Values in a row.
+#[derive(Debug)]
+pub(crate) struct Ring<T> {
+    /// As many as a power of two, or none before the first push; invariant 3.
+    entries: UnsafeCell<Box<[T]>>,
+    /// Counts those taken out.
+    front: Cell<usize>,
+    /// Counts those put in.
+    back: Cell<usize>,
+}
+
+/// Entries after the first push.
+const FIRST: usize = 16;
+
+impl<T: Copy> Ring<T> {
+    /// Nothing; it allocates at the first push.
+    pub(crate) fn new() -> Ring<T> {
+        Ring {
+            entries: UnsafeCell::default(),
+            front: Cell::new(0),
+            back: Cell::new(0),
+        }
+    }
+
+    /// Whether there is no value.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.front.get() == self.back.get()
+    }
+
+    /// How many values were ever taken out, modulo the range of the number.
+    #[inline]
+    pub(crate) fn taken(&self) -> usize {
+        self.front.get()
+    }
+
+    /// Puts a value behind all others.
+    #[inline]
+    pub(crate) fn push_back(&self, value: T) {
+        let back = self.back.get();
+        // SAFETY: invariant 3: nothing else is called before the last use of it.
+        let entries = unsafe { &mut *self.entries.get() };
+        if back.wrapping_sub(self.front.get()) == entries.len() {
+            return self.push_back_growing(value);
+        }
+        let mask = entries.len().wrapping_sub(1);
+        if let Some(entry) = entries.get_mut(back & mask) {
+            *entry = value;
+            self.back.set(back.wrapping_add(1));
+        }
+    }
+
+    /// Takes the value out that was put in first.
+    #[inline]
+    pub(crate) fn pop_front(&self) -> Option<T> {
+        let value = self.get(0)?;
+        self.front.set(self.front.get().wrapping_add(1));
+        Some(value)
+    }
+
+    /// The value that is taken out after so many others.
+    #[inline]
+    pub(crate) fn get(&self, place: usize) -> Option<T> {
+        let front = self.front.get();
+        if place >= self.back.get().wrapping_sub(front) {
+            return None;
+        }
+        // SAFETY: invariant 3: nothing else is called before the last use of it.
+        let entries = unsafe { &*self.entries.get() };
+        let mask = entries.len().wrapping_sub(1);
+        entries.get(front.wrapping_add(place) & mask).copied()
+    }
+
+    /// [`push_back`](Self::push_back) when all entries are taken.
+    #[cold]
+    fn push_back_growing(&self, value: T) {
+        let count = self.back.get().wrapping_sub(self.front.get());
+        // The bits of the counters that find an entry become more: each value moves to the entry of its number.
+        let mut entries = vec![value; (count * 2).max(FIRST)].into_boxed_slice();
+        let mask = entries.len() - 1;
+        for place in 0..count {
+            if let Some(value) = self.get(place) {
+                entries[self.front.get().wrapping_add(place) & mask] = value;
+            }
+        }
+        // SAFETY: invariant 3: nothing is called before the last use of it; what was there is dropped after that.
+        let place = unsafe { &mut *self.entries.get() };
+        let former = std::mem::replace(place, entries);
+        drop(former);
+        self.push_back(value);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_deque(steps in prop::collection::vec((0..40_usize, 0..40_usize), 1..50), wraps: bool) {
+            let (ring, mut model) = (Ring::new(), VecDeque::new());
+            if wraps {
+                // The counters are about to start over.
+                ring.front.set(usize::MAX - 20);
+                ring.back.set(usize::MAX - 20);
+            }
+            let mut next = 0_u32;
+            for (pushes, pops) in steps {
+                for _ in 0..pushes {
+                    ring.push_back(next);
+                    model.push_back(next);
+                    next += 1;
+                }
+                for _ in 0..pops {
+                    prop_assert_eq!(ring.pop_front(), model.pop_front());
+                    prop_assert_eq!(ring.is_empty(), model.is_empty());
+                }
+                for place in 0..=model.len() {
+                    prop_assert_eq!(ring.get(place), model.get(place).copied());
+                }
+            }
+        }
+    }
+}
