@@ -202,31 +202,28 @@ impl Hub {
     /// Makes a parked task ready. One that has not parked keeps a token; one that is woken already stays so.
     #[inline]
     pub(super) fn wake(&self, key: Key, reason: Reason) {
-        let alarm = {
+        let has_alarm = {
             let mut tasks = self.tasks.borrow_mut();
             let Some(task) = tasks.get_mut(key) else { return };
-            match task.state {
-                State::Parked => {
-                    task.state = State::Woken(reason);
-                    task.alarm.take()
-                }
-                State::Awake => {
-                    task.token |= reason == Reason::Unparked;
-                    return;
-                }
-                State::Woken(_) => return,
+            if task.state != State::Parked {
+                task.token |= task.state == State::Awake && reason == Reason::Unparked;
+                return;
             }
+            task.state = State::Woken(reason);
+            task.alarm.is_some()
         };
         self.ready.push_back(key);
-        if let Some(alarm) = alarm {
-            self.cancel_alarm(alarm);
+        if has_alarm {
+            self.cancel_alarm(key);
         }
     }
 
-    /// The alarm of a task that was woken before it.
+    /// Cancels the alarm of a task that was woken before it.
     #[inline(never)]
-    fn cancel_alarm(&self, alarm: TimerKey) {
-        self.alarms.borrow_mut().cancel(alarm);
+    fn cancel_alarm(&self, key: Key) {
+        if let Some(alarm) = self.with_task(key, |task| task.alarm.take()).flatten() {
+            self.alarms.borrow_mut().cancel(alarm);
+        }
     }
 
     /// The turn of a task has come: it has the thread from now on.

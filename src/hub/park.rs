@@ -74,8 +74,14 @@ impl Unparker {
     pub(crate) fn unpark(self) {
         match current::hub() {
             Some(hub) if std::ptr::eq(hub.remote, self.remote) => hub.wake(self.key, Reason::Unparked),
-            _ => self.remote.post(Message::Wake(self.key)),
+            _ => self.unpark_remote(),
         }
+    }
+
+    /// [`unpark`](Self::unpark) from another thread.
+    #[cold]
+    fn unpark_remote(self) {
+        self.remote.post(Message::Wake(self.key));
     }
 
     /// Has `interrupt` raised in the owner at its next park point, which ends the park it is in.

@@ -60,10 +60,16 @@ pub(super) struct State<S: Store> {
 }
 
 impl<S: Store> State<S> {
-    /// Whether it is open and has room, as far as is known without a look at the front.
+    /// Whether the store is empty, and items can come.
+    #[inline(always)]
+    fn is_empty_and_open(&self) -> bool {
+        self.store.len() == 0 && !self.closed
+    }
+
+    /// Whether there is room, as far as is known without a look at the front.
     #[inline(always)]
     fn has_room_for_sure(&self) -> bool {
-        !self.closed && self.ahead.saturating_add(self.store.len()) < self.capacity
+        self.ahead.saturating_add(self.store.len()) < self.capacity
     }
 }
 
@@ -107,14 +113,29 @@ impl<S: Store> Core<S> {
     pub(super) fn put(&self, item: S::Item, deadline: Option<Instant>) -> Result<(), (Failure, S::Item)> {
         park::spend();
         let mut look = self.queue.look();
-        let concerned = [GETTERS, PUTTERS, PEEKERS];
-        if concerned.into_iter().all(|line| look.nobody_in(line)) && look.state().has_room_for_sure() {
-            let state = look.state();
-            state.store.put(item);
-            state.unfinished += 1;
-            return Ok(());
+        let mut item = Some(item);
+        if look.nobody_in(PEEKERS) && !look.state().closed {
+            if !look.nobody_in(GETTERS) {
+                let give = |state: &mut State<S>, hand: &mut Option<S::Item>| {
+                    *hand = item.take();
+                    state.unfinished += 1;
+                };
+                match look.grant(GETTERS, give) {
+                    Ok(()) => return Ok(()),
+                    Err(kept) => look = kept,
+                }
+            } else if look.nobody_in(PUTTERS)
+                && look.state().has_room_for_sure()
+                && let Some(item) = item.take()
+            {
+                let state = look.state();
+                state.store.put(item);
+                state.unfinished += 1;
+                return Ok(());
+            }
         }
-        let waited = look.wait(PUTTERS, deadline, "put", |view| match put(view, item) {
+        let item = item.expect("not given away");
+        let waited = look.wait(PUTTERS, deadline, "put", None, |view| match put(view, item) {
             Err((Failure::WouldWait, item)) => Err(Some(item)),
             result => Ok(result),
         });
@@ -139,9 +160,13 @@ impl<S: Store> Core<S> {
         if let Some(item) = self.take_ahead() {
             return Ok(item);
         }
-        let waited = self.queue.wait(GETTERS, deadline, "get", |view| match get(view) {
-            Err(Failure::WouldWait) => Err(None),
-            result => Ok(result),
+        let mut look = self.queue.look();
+        let nothing = look.nobody_in(PUTTERS) && look.state().is_empty_and_open() && self.queue.aside().len() == 0;
+        let waited = look.wait(GETTERS, deadline, "get", nothing.then_some(None), |view| {
+            match get(view) {
+                Err(Failure::WouldWait) => Err(None),
+                result => Ok(result),
+            }
         });
         match waited {
             Waited::AtOnce(result) => result,
@@ -263,26 +288,6 @@ impl<S: Store> Core<S> {
     /// Whether it was closed.
     pub(super) fn is_closed(&self) -> bool {
         self.queue.with(|view| view.state.closed)
-    }
-
-    /// How many getters and how many putters wait.
-    #[cfg(test)]
-    pub(super) fn waiting(&self) -> (usize, usize) {
-        self.queue.with(|view| (view.count_in(GETTERS), view.count_in(PUTTERS)))
-    }
-
-    /// How many wait to see an item.
-    #[cfg(test)]
-    pub(super) fn peeking(&self) -> usize {
-        self.queue.with(|view| view.count_in(PEEKERS))
-    }
-
-    /// Stands in line for an item and is unwound there; `meanwhile` runs in between.
-    #[cfg(test)]
-    pub(super) fn get_and_be_unwound(&self, meanwhile: impl FnOnce()) {
-        let waiting = self.queue.stand_in_line(GETTERS, None);
-        meanwhile();
-        drop(waiting);
     }
 }
 
@@ -431,5 +436,30 @@ fn or_item<T>(item: Option<T>, failure: Failure) -> Result<(), (Failure, T)> {
     match item {
         None => Ok(()),
         Some(item) => Err((failure, item)),
+    }
+}
+
+/// What tests look at and do to it.
+#[cfg(test)]
+mod inspection {
+    use super::*;
+
+    impl<S: Store> Core<S> {
+        /// How many getters and how many putters wait.
+        pub(in crate::queue) fn waiting(&self) -> (usize, usize) {
+            self.queue.with(|view| (view.count_in(GETTERS), view.count_in(PUTTERS)))
+        }
+
+        /// How many wait to see an item.
+        pub(in crate::queue) fn peeking(&self) -> usize {
+            self.queue.with(|view| view.count_in(PEEKERS))
+        }
+
+        /// Stands in line for an item and is unwound there; `meanwhile` runs in between.
+        pub(in crate::queue) fn get_and_be_unwound(&self, meanwhile: impl FnOnce()) {
+            let waiting = self.queue.stand_in_line(GETTERS, None);
+            meanwhile();
+            drop(waiting);
+        }
     }
 }

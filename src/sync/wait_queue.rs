@@ -99,7 +99,12 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
         what: &'static str,
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
     ) -> Waited<R, S::Ticket> {
-        self.look().wait(line, deadline, what, attempt)
+        let manner = Manner {
+            end: End::Back,
+            deadline,
+            blocking: false,
+        };
+        self.look().wait_so(manner, line, what, None, attempt, || ())
     }
 
     /// As [`WaitQueue::wait`], in this manner; `between` is called when it stands in line and has not parked yet (a condition
@@ -113,7 +118,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
         between: impl FnOnce(),
     ) -> Waited<R, S::Ticket> {
-        self.look().wait_so(manner, line, what, attempt, between)
+        self.look().wait_so(manner, line, what, None, attempt, between)
     }
 
     /// Takes the lock, for a look at the state.
@@ -130,7 +135,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
     ///
     /// # Safety
     ///
-    /// As of [`Section::push`]; the caller makes the guard.
+    /// As of `Inner::push`; the caller makes the guard.
     #[inline(never)]
     unsafe fn begin<'a, R>(
         &'a self,
@@ -150,7 +155,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
             Err(ticket) => {
                 let waiter = place.insert(Waiter::new(None, ticket));
                 // SAFETY: the caller's promise.
-                unsafe { section.push(line, end, waiter) };
+                unsafe { section.inner.push(line, end, waiter) };
                 None
             }
         };
@@ -174,7 +179,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
                 // SAFETY: it lies in the heap, and is freed after the guard that stands beside it.
                 let there = unsafe { &*Rc::as_ptr(&waiter) };
                 // SAFETY: as above, and it is new.
-                unsafe { section.push(line, end, there) };
+                unsafe { section.inner.push(line, end, there) };
                 let hold = Hold {
                     queue: self,
                     waiter: there,
@@ -237,13 +242,29 @@ impl<'a, S: Handover<N>, const N: usize> Look<'a, S, N> {
         self.inner.lines[line].is_empty()
     }
 
-    /// As [`WaitQueue::wait`], with the lock held already.
+    /// Grants the first in `line` something, if it waits there alone: `give` is told its ticket. Otherwise the lock is kept.
+    #[inline(always)]
+    pub(crate) fn grant(mut self, line: usize, give: impl FnOnce(&mut S, &mut S::Ticket)) -> Result<(), Self> {
+        let Inner { state, lines, .. } = &mut *self.inner;
+        let Some((granted, ticket)) = lines[line].grant_unclaimed() else {
+            return Err(self);
+        };
+        give(state, ticket);
+        // SAFETY: the lock is held, and this is the one call.
+        unsafe { granted.tell() };
+        drop(self.inner);
+        granted.wake();
+        Ok(())
+    }
+
+    /// As [`WaitQueue::wait`], with the lock held already, and nothing to attempt if the ticket is given.
     #[inline(always)]
     pub(crate) fn wait<R>(
         self,
         line: usize,
         deadline: Option<Instant>,
         what: &'static str,
+        ticket: Option<S::Ticket>,
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
     ) -> Waited<R, S::Ticket> {
         let manner = Manner {
@@ -251,23 +272,32 @@ impl<'a, S: Handover<N>, const N: usize> Look<'a, S, N> {
             deadline,
             blocking: false,
         };
-        self.wait_so(manner, line, what, attempt, || ())
+        self.wait_so(manner, line, what, ticket, attempt, || ())
     }
 
-    /// As [`WaitQueue::wait_so`], with the lock held already.
+    /// As [`WaitQueue::wait_so`], with the lock held already, and nothing to attempt if the ticket is given.
     #[inline(always)]
     fn wait_so<R>(
         self,
         manner: Manner,
         line: usize,
         what: &'static str,
+        ticket: Option<S::Ticket>,
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
         between: impl FnOnce(),
     ) -> Waited<R, S::Ticket> {
-        let Look { queue, inner } = self;
+        let Look { queue, mut inner } = self;
         let mut place = None;
-        // SAFETY: it lies in this frame, below the guard that it is given, and is moved only after that is gone.
-        let at_once = unsafe { queue.begin(inner, line, manner.end, attempt, &mut place) };
+        let at_once = if let Some(ticket) = ticket {
+            let waiter = place.insert(Waiter::new(None, ticket));
+            // SAFETY: it is new, lies in this frame, below the guard that it is given, and does not move.
+            unsafe { inner.push(line, manner.end, waiter) };
+            drop(inner);
+            None
+        } else {
+            // SAFETY: as above.
+            unsafe { queue.begin(inner, line, manner.end, attempt, &mut place) }
+        };
         let Some(waiter) = &place else {
             return Waited::AtOnce(at_once.expect("a result or a waiter"));
         };

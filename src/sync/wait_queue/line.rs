@@ -78,6 +78,19 @@ impl<T> Waiter<T> {
         self.claim.as_ref()
     }
 
+    /// It is granted something, under the lock, and has been taken out of line: whom to tell, and its ticket.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "the lock makes it exclusive, not the reference")]
+    fn granted(&self) -> (Granted, &mut T) {
+        self.standing.store(GRANTED, Ordering::Relaxed);
+        let granted = Granted {
+            standing: NonNull::from(&self.standing),
+            unparker: self.unparker.take(),
+        };
+        // SAFETY: the lock is held; and it is out of line, so this is the only way to it for as long as that is so.
+        (granted, unsafe { self.ticket() })
+    }
+
     /// Its ticket.
     ///
     /// # Safety
@@ -194,22 +207,34 @@ impl<T> Line<T> {
         loop {
             // SAFETY: invariant 1: who stands in line is there.
             let waiter = unsafe { self.first.as_ref() }?;
-            self.first = waiter.next.get();
-            // SAFETY: as above.
-            match unsafe { self.first.as_ref() } {
-                None => self.last = ptr::null(),
-                Some(next) => next.previous.set(ptr::null()),
-            }
+            self.shift(waiter);
             if waiter.claim.as_ref().is_none_or(Claim::win) {
-                waiter.standing.store(GRANTED, Ordering::Relaxed);
-                let granted = Granted {
-                    standing: NonNull::from(&waiter.standing),
-                    unparker: waiter.unparker.take(),
-                };
-                // SAFETY: the lock is held; and it is out of line, so this is the only way to it for as long as that is so.
-                return Some((granted, unsafe { waiter.ticket() }));
+                return Some(waiter.granted());
             }
             waiter.standing.store(PASSED_OVER, Ordering::Relaxed);
+        }
+    }
+
+    /// As [`Line::grant`] to the first in line if it stands under no claim; nothing otherwise.
+    #[inline(always)]
+    pub(super) fn grant_unclaimed(&mut self) -> Option<(Granted, &mut T)> {
+        // SAFETY: invariant 1: who stands in line is there.
+        let waiter = unsafe { self.first.as_ref() }?;
+        if waiter.claim.is_some() {
+            return None;
+        }
+        self.shift(waiter);
+        Some(waiter.granted())
+    }
+
+    /// Takes out the first, which is `waiter`.
+    #[inline(always)]
+    fn shift(&mut self, waiter: &Waiter<T>) {
+        self.first = waiter.next.get();
+        // SAFETY: invariant 1: who stands in line is there.
+        match unsafe { self.first.as_ref() } {
+            None => self.last = ptr::null(),
+            Some(next) => next.previous.set(ptr::null()),
         }
     }
 

@@ -47,6 +47,25 @@ pub(super) struct Inner<S: Handover<N>, const N: usize> {
     pub(super) observers: Observers,
 }
 
+impl<S: Handover<N>, const N: usize> Inner<S, N> {
+    /// Puts a waiter in line.
+    ///
+    /// # Safety
+    ///
+    /// The waiter is new. The caller gives it a guard, a `Hold`. It neither moves nor is dropped before that, and the guard is
+    /// not forgotten while the waiter may be in line.
+    #[inline(always)]
+    pub(super) unsafe fn push(&mut self, line: usize, end: End, waiter: &Waiter<S::Ticket>) {
+        let into = &mut self.lines[line];
+        match end {
+            // SAFETY: the caller's promise is that of `push_back`: the guard keeps the line's invariant 1.
+            End::Back => unsafe { into.push_back(waiter) },
+            // SAFETY: as above.
+            End::Front => unsafe { into.push_front(waiter) },
+        }
+    }
+}
+
 /// What a primitive sees and does under the lock.
 pub(crate) struct View<'a, S: Handover<N>, const N: usize = 1> {
     /// The primitive's own.
@@ -124,23 +143,6 @@ impl<S: Handover<N>, const N: usize> Section<'_, S, N> {
             lines: &mut inner.lines,
             observers: &mut inner.observers,
             wakes: &mut self.wakes,
-        }
-    }
-
-    /// Puts a waiter in line.
-    ///
-    /// # Safety
-    ///
-    /// The waiter is new. The caller gives it a guard, a `Hold`. It neither moves nor is dropped before that, and the guard is
-    /// not forgotten while the waiter may be in line.
-    #[inline(always)]
-    pub(super) unsafe fn push(&mut self, line: usize, end: End, waiter: &Waiter<S::Ticket>) {
-        let into = &mut self.inner.lines[line];
-        match end {
-            // SAFETY: the caller's promise is that of `push_back`: the guard keeps the line's invariant 1.
-            End::Back => unsafe { into.push_back(waiter) },
-            // SAFETY: as above.
-            End::Front => unsafe { into.push_front(waiter) },
         }
     }
 
