@@ -443,6 +443,24 @@ fn shutting_down_wakes_who_reads() {
 }
 
 #[test]
+fn shutting_down_ends_the_receiving_of_datagrams() {
+    in_greenlet(|| {
+        let (local, _other) = UnixDatagram::pair().unwrap();
+        let internet = UdpSocket::bind("127.0.0.1:0").unwrap();
+        internet.connect(internet.local_addr().unwrap()).unwrap();
+        for fd in [local.as_raw_fd(), internet.as_raw_fd()] {
+            let reader = iora::spawn(move || recv(fd, &mut [0; 4], 0));
+            until_parked(&reader, "recv");
+            // SAFETY: it is open.
+            assert_eq!(unsafe { libc::shutdown(fd, libc::SHUT_RD) }, 0);
+            assert_eq!(reader.get().unwrap(), Ok(0), "who waited");
+            assert_eq!(recv(fd, &mut [0; 4], 0), Ok(0), "who comes later");
+            assert_eq!(recv(fd, &mut [0; 4], libc::MSG_DONTWAIT), Err(libc::EAGAIN));
+        }
+    });
+}
+
+#[test]
 fn whatever_closes_a_descriptor_wakes_who_waits_for_it() {
     in_greenlet(|| {
         type Close = fn(RawFd) -> bool;

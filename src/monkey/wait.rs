@@ -95,12 +95,14 @@ impl Wait {
                 *self.begun.insert(deadline)
             }
         };
-        if self.direction == Direction::Write
-            && slot.kind(self.fd) == Kind::OtherSocket
-            && has_events(self.fd, libc::POLLOUT)
-        {
-            // A Unix datagram's receiver is full, which its sender's events know nothing of.
-            return self.look_again_later(deadline);
+        if slot.kind(self.fd) == Kind::OtherSocket {
+            match self.direction {
+                // A Unix datagram's receiver is full, which its sender's events know nothing of.
+                Direction::Write if has_events(self.fd, libc::POLLOUT) => return self.look_again_later(deadline),
+                // No datagram comes any more, which only a call that may block is told; it does not block.
+                Direction::Read if has_events(self.fd, libc::POLLRDHUP) => return Next::Block,
+                _ => {}
+            }
         }
         match self.registration(slot) {
             Ok(registration) => self.wait_for(registration, deadline),

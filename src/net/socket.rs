@@ -302,15 +302,12 @@ impl Socket {
 
     /// Receives one datagram and its sender's address; with [`socket::PEEK`] it stays.
     pub(super) fn receive_from(&self, buffer: &mut [u8], flags: i32) -> io::Result<(usize, SockAddr)> {
-        let receive = |socket: &socket2::Socket| {
-            let fill = |address: *mut SockAddrStorage, length| {
-                // SAFETY: both pointers are those of socket2's storage, which any address fits.
-                unsafe { socket::receive_from(socket, buffer, flags, address.cast(), length) }
-            };
-            // SAFETY: the closure stores an address and its length, or nothing.
-            unsafe { SockAddr::try_init(fill) }
-        };
-        self.run(reading("recv"), receive, |_| false)
+        self.run(reading("recv"), |socket| receive_from(socket, buffer, flags), |_| false)
+    }
+
+    /// Whether calls wait, by the user's choice.
+    pub(super) fn waits(&self) -> bool {
+        !self.settings().nonblocking.load(Ordering::Relaxed)
     }
 
     /// Sends one datagram to the peer.
@@ -405,6 +402,16 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.source.as_fd()
     }
+}
+
+/// One try of [`Socket::receive_from`].
+pub(super) fn receive_from(socket: impl AsFd, buffer: &mut [u8], flags: i32) -> io::Result<(usize, SockAddr)> {
+    let fill = |address: *mut SockAddrStorage, length| {
+        // SAFETY: both pointers are those of socket2's storage, which any address fits.
+        unsafe { socket::receive_from(socket, buffer, flags, address.cast(), length) }
+    };
+    // SAFETY: the closure stores an address and its length, or nothing.
+    unsafe { SockAddr::try_init(fill) }
 }
 
 /// What a read tells that gives less than it was asked for.

@@ -11,9 +11,10 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Type};
 
 use super::delegate::{socket_type, timeouts};
-use super::socket::Socket;
+use super::socket::{Socket, receive_from};
 use super::unix::{from_std, of_path, to_std, unix_debug, unix_socket};
 use crate::hub::source::Direction;
+use crate::sys::{poll, socket};
 
 /// A socket for datagrams within the machine. None is lost: sending parks the caller until the receiver has room.
 ///
@@ -78,14 +79,18 @@ impl UnixDatagram {
     }
 
     /// Receives a datagram: its length and its sender. What does not fit into `buffer` is lost. Parks the caller until there
-    /// is one.
+    /// is one, or receiving is shut down: then it is empty, and from nobody.
     ///
     /// # Errors
     ///
     /// `WouldBlock` when the read time-out is over.
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (length, from) = self.0.receive_from(buffer, 0)?;
-        Ok((length, to_std(&from)?))
+        let receive = |fd: BorrowedFd<'_>| receive_from(fd, buffer, 0).map(|(length, from)| (length, Some(from)));
+        let (length, from) = self.receive(receive, (0, None))?;
+        Ok((
+            length,
+            from.map_or_else(|| SocketAddr::from_pathname(""), |from| to_std(&from))?,
+        ))
     }
 
     /// Receives a datagram. What does not fit into `buffer` is lost. Parks the caller until there is one.
@@ -94,7 +99,21 @@ impl UnixDatagram {
     ///
     /// As [`recv_from`](Self::recv_from).
     pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.receive(buffer)
+        self.receive(|fd| socket::receive(fd, buffer, 0), 0)
+    }
+
+    /// Runs a call that receives a datagram. Once receiving was shut down, none will come; but the system says so only to
+    /// who blocks, and to who does not that he has to wait.
+    fn receive<R>(&self, mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<R>, nothing: R) -> io::Result<R> {
+        let waits = self.0.waits();
+        let mut nothing = Some(nothing);
+        let or_end = |fd: BorrowedFd<'_>| match call(fd) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && waits && poll::is_shut_down(fd) => {
+                nothing.take().ok_or(error)
+            }
+            result => result,
+        };
+        self.0.run_on(Direction::Read, or_end, |_| false)
     }
 
     /// Sends a datagram to the socket at `path`. Parks the caller until there is room for it.

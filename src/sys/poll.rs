@@ -15,6 +15,18 @@ pub(crate) fn wait_writable(fd: impl AsFd, deadline: Option<Instant>) -> io::Res
     wait(fd, libc::POLLOUT, deadline)
 }
 
+/// Whether nothing can be received from the socket `fd` any more but what is there already.
+pub(crate) fn is_shut_down(fd: impl AsFd) -> bool {
+    let mut entry = libc::pollfd {
+        fd: fd.as_fd().as_raw_fd(),
+        events: libc::POLLRDHUP,
+        revents: 0,
+    };
+    // SAFETY: points to one initialised entry, as the count says.
+    let count = unsafe { libc::poll(&raw mut entry, 1, 0) };
+    count == 1 && entry.revents & libc::POLLRDHUP != 0
+}
+
 /// The loop under both.
 fn wait(fd: impl AsFd, events: libc::c_short, deadline: Option<Instant>) -> io::Result<bool> {
     loop {
