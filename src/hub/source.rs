@@ -14,6 +14,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Instant;
 
 use super::core::Hub;
@@ -48,6 +49,10 @@ pub(crate) struct Registration {
     /// The source in that hub's table.
     key: Key,
 }
+
+// It is two names. What they stand for no panic of a user's leaves half changed: the hub runs none of the user's code meanwhile.
+impl UnwindSafe for Registration {}
+impl RefUnwindSafe for Registration {}
 
 /// Whether the calling thread has a hub that waits for descriptors. If not, use [`block_until_ready`].
 #[inline]

@@ -1,5 +1,7 @@
 //! Descriptors whose calls park the greenlet instead of the thread.
 
+mod conversions;
+mod read_write;
 mod source;
 
 pub use source::Source;

@@ -19,7 +19,7 @@
 //! 5. The registrations end before the descriptor closes, so that no event of the next one with its number can be theirs.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -389,53 +389,5 @@ impl<T: AsFd + fmt::Debug> fmt::Debug for Source<T> {
 impl<T: AsFd> AsFd for Source<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.get_ref().as_fd()
-    }
-}
-
-impl<T: AsFd> Read for &Source<T>
-where
-    for<'a> &'a T: Read,
-{
-    /// Parks the caller until there is something to read.
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.read_with(|mut inner| inner.read(buffer))
-    }
-}
-
-impl<T: AsFd> Write for &Source<T>
-where
-    for<'a> &'a T: Write,
-{
-    /// Parks the caller until something can be written.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_with(|mut inner| inner.write(bytes))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.write_with(|mut inner| inner.flush())
-    }
-}
-
-impl<T: AsFd> Read for Source<T>
-where
-    for<'a> &'a T: Read,
-{
-    /// Parks the caller until there is something to read.
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buffer)
-    }
-}
-
-impl<T: AsFd> Write for Source<T>
-where
-    for<'a> &'a T: Write,
-{
-    /// Parks the caller until something can be written.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*self).write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        (&*self).flush()
     }
 }
