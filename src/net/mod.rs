@@ -1,4 +1,7 @@
 //! Sockets that park the greenlet instead of the thread, and the names of hosts.
+//!
+//! What std's module of this name has, stable, is here too, addresses included: `use iora::net` in the place of
+//! `use std::net`. Sockets of the machine (`std::os::unix::net`) are beside the others.
 
 mod datagrams;
 mod delegate;
@@ -18,6 +21,7 @@ mod unix_stream;
 pub use crate::dns::{AddrInfo, Family, Hints, SocketType};
 pub use datagrams::{Datagram, Datagrams};
 pub use lookup::{getaddrinfo, gethostbyname, lookup_host};
+pub use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6};
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
 pub use to_socket_addrs::ToSocketAddrs;

@@ -75,6 +75,26 @@ impl TcpListener {
         let (socket, address) = self.0.accept()?;
         Ok((TcpStream(socket), to_std(address)?))
     }
+
+    /// Sets whether a socket of version 6 of the internet hears nothing of version 4 (`IPV6_V6ONLY`).
+    ///
+    /// # Errors
+    ///
+    /// Those of setsockopt(2), which allows it before the socket is bound alone.
+    #[deprecated = "can be set only before the socket is bound, as std says"]
+    pub fn set_only_v6(&self, only_v6: bool) -> io::Result<()> {
+        self.0.options().set_only_v6(only_v6)
+    }
+
+    /// Whether a socket of version 6 of the internet hears nothing of version 4 (`IPV6_V6ONLY`).
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockopt(2).
+    #[deprecated = "can be set only before the socket is bound, as std says"]
+    pub fn only_v6(&self) -> io::Result<bool> {
+        self.0.options().only_v6()
+    }
 }
 
 /// A listener on one address.

@@ -102,6 +102,26 @@ impl TcpStream {
     pub fn nodelay(&self) -> io::Result<bool> {
         self.0.options().tcp_nodelay()
     }
+
+    /// Has what comes acknowledged at once (`TCP_QUICKACK`). The system may undo this later.
+    ///
+    /// What [`TcpStreamExt`](std::os::linux::net::TcpStreamExt) is for std's stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of setsockopt(2).
+    pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
+        self.0.options().set_tcp_quickack(quickack)
+    }
+
+    /// Whether what comes is acknowledged at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockopt(2).
+    pub fn quickack(&self) -> io::Result<bool> {
+        self.0.options().tcp_quickack()
+    }
 }
 
 /// A connection to one address.

@@ -112,9 +112,9 @@ impl ToSocketAddrs for String {
 }
 
 impl<'a> ToSocketAddrs for &'a [SocketAddr] {
-    type Iter = iter::Copied<slice::Iter<'a, SocketAddr>>;
+    type Iter = iter::Cloned<slice::Iter<'a, SocketAddr>>;
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
-        Ok(self.iter().copied())
+        Ok(self.iter().cloned())
     }
 }
 

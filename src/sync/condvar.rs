@@ -74,10 +74,10 @@ impl Condvar {
     /// # Panics
     ///
     /// If it would have to wait while its greenlet is unwinding.
-    pub fn wait_while<'a, T: ?Sized>(
+    pub fn wait_while<'a, T: ?Sized, F: FnMut(&mut T) -> bool>(
         &self,
         mut guard: MutexGuard<'a, T>,
-        mut condition: impl FnMut(&mut T) -> bool,
+        mut condition: F,
     ) -> LockResult<MutexGuard<'a, T>> {
         while condition(&mut guard) {
             guard = self.wait(guard)?;
@@ -107,11 +107,11 @@ impl Condvar {
     /// # Errors
     ///
     /// If the mutex is poisoned; the error holds the guard and the outcome.
-    pub fn wait_timeout_while<'a, T: ?Sized>(
+    pub fn wait_timeout_while<'a, T: ?Sized, F: FnMut(&mut T) -> bool>(
         &self,
         mut guard: MutexGuard<'a, T>,
         timeout: Duration,
-        mut condition: impl FnMut(&mut T) -> bool,
+        mut condition: F,
     ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
         let deadline = deadline_after(timeout);
         let mut outcome = WaitTimeoutResult(false);

@@ -16,7 +16,7 @@ use super::wait_queue::{Handover, View, WaitQueue, Waited, refused};
 use crate::hub::park;
 use std::convert::Infallible;
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::OnceLock;
 
 /// The line of those who would make the value.
@@ -139,7 +139,7 @@ impl<T> OnceCell<T> {
     ///
     /// If `init` panics: then the next one that wants the value tries. If it would have to wait while its greenlet is unwinding.
     #[inline]
-    pub fn get_or_init(&self, init: impl FnOnce() -> T) -> &T {
+    pub fn get_or_init<F: FnOnce() -> T>(&self, init: F) -> &T {
         match self.get_or_try_init(|| Ok::<T, Infallible>(init())) {
             Ok(value) => value,
             Err(never) => match never {},
@@ -248,6 +248,14 @@ impl<T: Clone> Clone for OnceCell<T> {
     }
 }
 
+impl<T: PartialEq> PartialEq for OnceCell<T> {
+    fn eq(&self, other: &OnceCell<T>) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl<T: Eq> Eq for OnceCell<T> {}
+
 impl<T: fmt::Debug> fmt::Debug for OnceCell<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut fields = formatter.debug_tuple("OnceCell");
@@ -294,6 +302,28 @@ impl<T, F: Fn() -> T> LazyCell<T, F> {
     pub fn force(this: &LazyCell<T, F>) -> &T {
         this.cell.get_or_init(&this.init)
     }
+
+    /// As [`force`](Self::force), to be changed.
+    ///
+    /// # Panics
+    ///
+    /// As [`force`](Self::force).
+    pub fn force_mut(this: &mut LazyCell<T, F>) -> &mut T {
+        LazyCell::force(this);
+        this.cell.get_mut().expect("made just now")
+    }
+}
+
+impl<T, F> LazyCell<T, F> {
+    /// The value, if it has been made.
+    pub fn get(this: &LazyCell<T, F>) -> Option<&T> {
+        this.cell.get()
+    }
+
+    /// The value, if it has been made, to be changed.
+    pub fn get_mut(this: &mut LazyCell<T, F>) -> Option<&mut T> {
+        this.cell.get_mut()
+    }
 }
 
 impl<T, F: Fn() -> T> Deref for LazyCell<T, F> {
@@ -302,6 +332,12 @@ impl<T, F: Fn() -> T> Deref for LazyCell<T, F> {
     #[inline]
     fn deref(&self) -> &T {
         LazyCell::force(self)
+    }
+}
+
+impl<T, F: Fn() -> T> DerefMut for LazyCell<T, F> {
+    fn deref_mut(&mut self) -> &mut T {
+        LazyCell::force_mut(self)
     }
 }
 
