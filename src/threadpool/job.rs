@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::thread::discard;
 use crate::sync::Choice;
 #[cfg(not(loom))]
 use crate::sync::wait_queue::observer::{Observation, Observer};
@@ -62,6 +63,8 @@ pub(super) fn new<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> 
             view.grant_all(0);
             view.tell_all();
         });
+        // Without a handle the outcome goes here, whatever its destructor does.
+        discard(slot);
     };
     (Box::new(job), handle)
 }

@@ -232,23 +232,32 @@ impl ThreadPool {
         self.work.with(|view| view.state.threads)
     }
 
-    /// Starts a thread that is counted already. If the system refuses it and there is no other, does one job here.
+    /// Starts a thread that is counted already.
     fn start_if_needed(&self, submitted: Submitted) {
         if let Submitted::NeedsThread = submitted
             && self.start_thread().is_err()
         {
+            self.do_without();
+        }
+    }
+
+    /// The system refused a thread that is counted already. If there is no other, does here what stands in line, also what
+    /// others submitted in the belief that the thread would come.
+    fn do_without(&self) {
+        let mut refused = 1;
+        loop {
             let orphan = self.work.with(|view| {
-                view.state.threads -= 1;
-                if view.state.threads == 0 {
-                    view.state.jobs.pop_back()
-                } else {
-                    None
+                view.state.threads -= std::mem::take(&mut refused);
+                if view.state.threads > 0 {
+                    return None;
                 }
+                let job = view.state.jobs.pop_front();
+                let_in(view);
+                job
             });
-            if let Some(job) = orphan {
-                job();
-                self.work.with(one_done);
-            }
+            let Some(job) = orphan else { return };
+            job();
+            self.work.with(one_done);
         }
     }
 
@@ -431,6 +440,42 @@ mod tests {
         go.send(()).unwrap();
         assert_eq!(finished.recv(), Ok(7));
         assert_eq!(pool.apply(|| 1), 1, "the thread takes other work");
+    }
+
+    #[test]
+    fn a_thread_that_is_refused_leaves_no_job_behind() {
+        let pool = ThreadPool::new(1);
+        let jobs = [1, 2].map(|number| job::new(move || number));
+        let handles = jobs.map(|(job, handle)| {
+            drop(pool.work.with(|view| submit(view, job)));
+            handle
+        });
+        // The first was to start a thread, and the second was submitted before that was refused.
+        pool.do_without();
+        assert!(handles.iter().all(JobHandle::ready));
+        assert_eq!(handles.map(|handle| handle.get().unwrap()), [1, 2]);
+        assert_eq!(pool.threads(), 0);
+        pool.join();
+        assert_eq!(pool.apply(|| 3), 3);
+    }
+
+    #[test]
+    fn a_value_that_nobody_wants_may_panic_when_it_is_dropped() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("nobody wanted it");
+            }
+        }
+        let pool = ThreadPool::new(1);
+        let (go, wait) = mpsc::channel::<()>();
+        drop(pool.spawn(move || {
+            wait.recv().unwrap();
+            Bomb
+        }));
+        go.send(()).unwrap();
+        pool.join();
+        assert_eq!((pool.apply(|| 1), pool.threads()), (1, 1));
     }
 
     #[test]

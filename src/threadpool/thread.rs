@@ -4,6 +4,7 @@ use std::io;
 use std::thread;
 
 use crate::hub::deadlock;
+pub(super) use crate::hub::interrupt::discard;
 
 /// Starts a thread.
 ///

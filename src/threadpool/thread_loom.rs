@@ -1,6 +1,7 @@
 //! The threads of a pool in loom's models: its own, and nobody asks which are idle.
 
 use std::io;
+pub(super) use std::mem::drop as discard;
 
 /// Starts a thread.
 pub(super) fn start(run: impl FnOnce() + Send + 'static) -> io::Result<()> {
