@@ -206,6 +206,67 @@ mod tests {
     }
 
     #[test]
+    fn an_item_that_is_put_back_takes_room() {
+        let queue = Queue::bounded(3);
+        queue.core.get_and_be_unwound(|| {
+            (0..4).for_each(|item| queue.put(item).unwrap());
+            assert_eq!(queue.get(), Ok(1), "0 is on its way");
+        });
+        assert_eq!(queue.len(), 3);
+        assert_eq!(queue.try_put(4), Err(TryPutError::Full(4)));
+    }
+
+    #[test]
+    fn each_item_taken_lets_in_one_who_waits_for_room() {
+        let queue = Arc::new(Queue::bounded(2));
+        let putter = |item| {
+            let there = queue.clone();
+            drop(thread::spawn(move || there.put(item)));
+        };
+        (0..2).for_each(|item| queue.put(item).unwrap());
+        assert_eq!(queue.get(), Ok(0));
+        queue.put(2).unwrap();
+        putter(3);
+        until_waiting(&queue, 0, 1);
+        assert_eq!(queue.get(), Ok(1));
+        assert_eq!(queue.core.waiting(), (0, 0), "there is room");
+        for (item, waiting) in [(4, 1), (5, 2)] {
+            putter(item);
+            until_waiting(&queue, 0, waiting);
+        }
+        for (item, waiting) in [(2, 1), (3, 0)] {
+            assert_eq!((queue.get(), queue.core.waiting()), (Ok(item), (0, waiting)));
+        }
+        assert_eq!((queue.get(), queue.get()), (Ok(4), Ok(5)));
+        assert_eq!(queue.unfinished(), 6, "those that were let in count");
+    }
+
+    #[test]
+    fn who_waits_to_see_an_item_is_shown_it_however_it_comes() {
+        let queue = Arc::new(Queue::new());
+        let peeker = || {
+            let there = queue.clone();
+            let peeker = thread::spawn(move || there.peek());
+            while queue.core.peeking() == 0 {
+                thread::yield_now();
+            }
+            peeker
+        };
+        let first = peeker();
+        queue.put(1).unwrap();
+        assert_eq!(queue.core.peeking(), 0);
+        assert_eq!((first.join().unwrap(), queue.get()), (Ok(1), Ok(1)));
+        // From the hand of a getter that is unwound before it takes it home.
+        let mut second = None;
+        queue.core.get_and_be_unwound(|| {
+            queue.put(2).unwrap();
+            second = Some(peeker());
+        });
+        assert_eq!(queue.core.peeking(), 0);
+        assert_eq!((second.unwrap().join().unwrap(), queue.get()), (Ok(2), Ok(2)));
+    }
+
+    #[test]
     fn room_made_by_who_gets_is_for_those_who_wait_first() {
         const PUTTERS: usize = 3;
         const EACH: usize = 2_000;
