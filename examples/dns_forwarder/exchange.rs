@@ -105,12 +105,13 @@ struct Waiter {
 }
 
 impl Waiter {
-    /// Sends the letter, if it is the first.
+    /// Sends the letter, if it is the first. Nobody else runs meanwhile.
     fn deliver(&self, outcome: Result<Vec<u8>, NoAnswer>) {
         if !self.done.replace(true) {
             let (upstream, query, sent) = (self.upstream, Rc::clone(&self.query), self.sent);
-            // The inbox has no bound and is never closed.
-            let _ = self.inbox.put(Letter {
+            // The inbox has no bound and is never closed. Nobody else may run here, as `put` lets them now and then: the table
+            // of those who wait is borrowed.
+            let _ = self.inbox.try_put(Letter {
                 upstream,
                 query,
                 sent,
@@ -333,5 +334,39 @@ fn left(deadline: Instant) -> io::Result<Duration> {
         Err(io::ErrorKind::TimedOut.into())
     } else {
         Ok(left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::question::Query;
+    use crate::wire::RESPONSE;
+
+    #[test]
+    fn answers_are_handed_over_while_others_stop_waiting() {
+        // More than a greenlet may hand over before others run.
+        const QUERIES: usize = 400;
+        let peer = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let address = peer.local_addr().expect("bound");
+        let sockets = Sockets::new([address].into_iter(), ALL_SOCKETS);
+        let query = Rc::new(UpstreamQuery::new(&Query::for_root(), false, None));
+        let inbox = Rc::new(Queue::new());
+        let send = |_| sockets.send(0, Rc::clone(&query), &inbox).expect("sends");
+        let waiting: Vec<Sent> = (0..QUERIES).map(send).collect();
+        let answer = |sent: &Sent| {
+            let mut answer = query.message(sent.id);
+            answer[2] |= RESPONSE;
+            answer
+        };
+        let answers: Vec<Vec<u8>> = waiting.iter().map(answer).collect();
+        let socket = Rc::clone(&waiting[0].socket);
+        let leaving = iora::spawn(move || drop(waiting));
+        for answer in &answers {
+            socket.hand_over(answer);
+        }
+        leaving.get().expect("nobody is in the way");
+        assert!(socket.waiting.borrow().is_empty());
+        assert!(inbox.len() > 0);
     }
 }

@@ -447,7 +447,9 @@ mod tests {
         let pool = ThreadPool::new(1);
         let jobs = [1, 2].map(|number| job::new(move || number));
         let handles = jobs.map(|(job, handle)| {
-            drop(pool.work.with(|view| submit(view, job)));
+            pool.work.with(|view| {
+                submit(view, job);
+            });
             handle
         });
         // The first was to start a thread, and the second was submitted before that was refused.
