@@ -367,6 +367,6 @@ mod tests {
         }
         leaving.get().expect("nobody is in the way");
         assert!(socket.waiting.borrow().is_empty());
-        assert!(inbox.len() > 0);
+        assert!(!inbox.is_empty());
     }
 }
