@@ -1090,6 +1090,23 @@ fn it_stops_gracefully() {
 }
 
 #[test]
+fn a_second_signal_does_not_wait_for_what_is_in_flight() {
+    let upstream = Upstream::start(|_| Vec::new());
+    let mut forwarder = Forwarder::start(&[upstream.address], &["--timeout", "60s"]);
+    forwarder.client().send(&query(1, "www.example", A));
+    while upstream.count("www.example") == 0 {
+        thread::yield_now();
+    }
+    forwarder.signal("-TERM");
+    while TcpStream::connect(forwarder.address).is_ok() {
+        thread::yield_now();
+    }
+    assert!(forwarder.child.try_wait().unwrap().is_none(), "it waits");
+    forwarder.signal("-TERM");
+    assert_eq!(forwarder.exit_code(), None, "ended by the signal");
+}
+
+#[test]
 fn several_hubs_share_the_port_and_the_cache() {
     let upstream = Upstream::plain(1);
     let forwarder = Forwarder::start(&[upstream.address], &["--threads", "3"]);

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// A caching DNS forwarder: one greenlet for each query that has to wait.
 ///
 /// Without any argument it listens on 127.0.0.1:5353 (UDP and TCP) and asks the name servers of /etc/resolv.conf.
-/// SIGTERM and SIGINT let it finish what is in flight, then it exits.
+/// SIGTERM and SIGINT let it finish what is in flight, then it exits; a second one ends it at once.
 #[derive(Debug, Parser)]
 #[command(name = "dns_forwarder", version)]
 pub(crate) struct Flags {
@@ -31,7 +31,7 @@ pub(crate) struct Flags {
     listen: Vec<SocketAddr>,
 
     /// Name servers to ask, in turn [port: 53 if none is given]
-    #[arg(long, value_name = "ADDR", num_args = 1.., value_parser = address_with_port)]
+    #[arg(long, value_name = "ADDR", num_args = 1.., value_parser = upstream_address)]
     upstream: Vec<SocketAddr>,
 
     /// A file of name servers to ask: an address a line, # begins a comment
@@ -151,14 +151,22 @@ impl Flags {
 
 /// Whether whatever is sent to `address` arrives at a socket bound to `own`.
 fn is_same_place(own: &SocketAddr, address: &SocketAddr) -> bool {
-    let everywhere = own.ip().is_unspecified() && address.ip().to_canonical().is_loopback();
-    let itself = own.ip() == address.ip();
-    own.port() != 0 && own.port() == address.port() && (itself || everywhere)
+    // The system takes "anywhere" for itself.
+    let reached = match address.ip().to_canonical() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let everywhere = own.ip().is_unspecified() && reached.is_loopback() && own.is_ipv4() == reached.is_ipv4();
+    own.port() != 0 && own.port() == address.port() && (everywhere || own.ip().to_canonical() == reached)
 }
 
-/// The whole of a file.
+/// The whole of a file. What is not UTF-8 is no address, but may well be a comment.
 fn read(path: &Path) -> Result<String, BadConfig> {
-    fs::read_to_string(path).map_err(|error| BadConfig(format!("{}: {error}", path.display())))
+    let bytes = fs::read(path).map_err(|error| BadConfig(format!("{}: {error}", path.display())))?;
+    let text = String::from_utf8_lossy(&bytes);
+    // Some editors begin a file with a mark that says only that it is UTF-8.
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
 }
 
 /// The addresses of an upstream file: one a line, `#` begins a comment, empty lines say nothing.
@@ -169,7 +177,7 @@ fn parse_upstream_file(path: &Path, text: &str) -> Result<Vec<SocketAddr>, BadCo
         if line.is_empty() {
             continue;
         }
-        let address = address_with_port(line)
+        let address = upstream_address(line)
             .map_err(|reason| BadConfig(format!("{}:{}: {line:?}: {reason}", path.display(), index + 1)))?;
         found.push(address);
     }
@@ -185,9 +193,7 @@ fn parse_resolv_conf(text: &str) -> Vec<SocketAddr> {
         let mut words = line.split_whitespace();
         (words.next() == Some("nameserver")).then(|| words.next()).flatten()
     });
-    addresses
-        .filter_map(|address| address_with_port(address).ok())
-        .collect()
+    addresses.filter_map(|address| upstream_address(address).ok()).collect()
 }
 
 /// An address with or without a port: `192.0.2.1`, `192.0.2.1:5300`, `2001:db8::1`, `[2001:db8::1]:5300`.
@@ -201,6 +207,20 @@ fn address_with_port(text: &str) -> Result<SocketAddr, String> {
     }
     text.parse()
         .map_err(|_| "not an IP address, or one with a port such as 192.0.2.1:53 or [2001:db8::1]:53".to_owned())
+}
+
+/// As [`address_with_port`], one at which a name server can be.
+fn upstream_address(text: &str) -> Result<SocketAddr, String> {
+    let address = address_with_port(text)?;
+    let to_many = match address.ip().to_canonical() {
+        IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_multicast(),
+    };
+    match (to_many, address.port()) {
+        (true, _) => Err("no name server can have such an address: it stands for many".to_owned()),
+        (false, 0) => Err("nobody can be asked at port 0".to_owned()),
+        (false, _) => Ok(address),
+    }
 }
 
 /// A duration: a number with `ms`, `s`, `m`, `h` or `d`; seconds if it has none.
@@ -259,7 +279,7 @@ pub(crate) fn reachable(listening: SocketAddr) -> SocketAddr {
     match listening.ip() {
         ip if !ip.is_unspecified() => listening,
         IpAddr::V4(_) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listening.port()),
-        IpAddr::V6(_) => SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), listening.port()),
+        IpAddr::V6(_) => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), listening.port()),
     }
 }
 
@@ -284,6 +304,43 @@ mod tests {
         for wrong in ["", "dns.example", "192.0.2.1:", "192.0.2.1:66000", "192.0.2"] {
             assert!(address_with_port(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_upstream_is_one_that_can_be_asked() {
+        assert_eq!(upstream_address("192.0.2.1"), Ok(address("192.0.2.1:53")));
+        for wrong in [
+            "192.0.2.1:0",
+            "224.0.0.251",
+            "255.255.255.255",
+            "ff02::fb",
+            "::ffff:224.0.0.1",
+        ] {
+            assert!(upstream_address(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn it_does_not_forward_to_itself() {
+        let is_same = |own: &str, other: &str| is_same_place(&address(own), &address(other));
+        assert!(is_same("127.0.0.1:5353", "127.0.0.1:5353"));
+        assert!(is_same("127.0.0.1:5353", "0.0.0.0:5353"));
+        assert!(is_same("0.0.0.0:5353", "127.0.0.9:5353"));
+        assert!(is_same("127.0.0.1:5353", "[::ffff:127.0.0.1]:5353"));
+        assert!(is_same("[::]:5353", "[::1]:5353"));
+        assert!(is_same("[::1]:5353", "[::]:5353"));
+        assert!(!is_same("127.0.0.1:5353", "127.0.0.2:5353"));
+        assert!(!is_same("127.0.0.1:5353", "127.0.0.1:53"));
+        assert!(!is_same("[::]:5353", "127.0.0.1:5353"), "it hears version 6 alone");
+    }
+
+    #[test]
+    fn a_files_comments_need_not_be_utf8() {
+        let path = std::env::temp_dir().join(format!("iora-upstreams-{}", std::process::id()));
+        fs::write(&path, b"\xef\xbb\xbf192.0.2.1\r\n# M\xfcnchen\r\n192.0.2.2\r\n").unwrap();
+        let found = read(&path).and_then(|text| parse_upstream_file(&path, &text));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(found, Ok(vec![address("192.0.2.1:53"), address("192.0.2.2:53")]));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::time::Duration;
 use iora::sync::Event;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 /// How many queries may wait at the same time, all together.
 const MOST_TICKETS: usize = 10_000;
@@ -77,14 +78,19 @@ impl Drop for Ticket {
     }
 }
 
-/// Asks for the end when SIGTERM or SIGINT comes, from now on.
+/// Asks for the end when SIGTERM or SIGINT comes, from now on. A second one ends the program as it does others.
 pub(crate) fn ask_on_signals(work: &Arc<Work>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let work = Arc::clone(work);
     // A thread of its own waits for them: whatever thread it is, it may wake greenlets.
     thread::Builder::new().name("signals".into()).spawn(move || {
-        signals.forever().next();
+        let mut signals = signals.forever();
+        signals.next();
         work.ask_for_the_end();
+        // Whoever asks again does not want to wait.
+        if let Some(signal) = signals.next() {
+            let _ = emulate_default_handler(signal);
+        }
     })?;
     Ok(())
 }
