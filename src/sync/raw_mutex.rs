@@ -324,6 +324,9 @@ impl RawMutex {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    use std::rc::Rc;
 
     /// A waiter that stands in line but never parks.
     fn stand(mutex: &RawMutex, urgent: bool) -> (Leaving<'_>, Option<Waiting<'_, Line>>) {
@@ -352,6 +355,49 @@ mod tests {
             "the patient one has been woken, but a running thread may be faster"
         );
         drop(patient);
+        mutex.unlock();
+        assert_eq!(mutex.word.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn who_was_overtaken_once_is_not_overtaken_again() {
+        let mutex = Rc::new(RawMutex::new());
+        mutex.lock();
+        let there = mutex.clone();
+        let waiter = crate::spawn(move || {
+            there.lock();
+            there.unlock();
+        });
+        crate::yield_now();
+        mutex.unlock();
+        assert!(mutex.try_lock(), "it has been woken and does not run yet");
+        crate::yield_now();
+        mutex.unlock();
+        assert!(!mutex.try_lock(), "it has been given the lock");
+        waiter.get().unwrap();
+        assert_eq!(mutex.word.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn who_unwinds_does_not_wait_for_an_owner_on_the_same_thread() {
+        /// Locks when dropped, and says whether that was refused.
+        struct Locks(Rc<RawMutex>, Rc<Cell<bool>>);
+        impl Drop for Locks {
+            fn drop(&mut self) {
+                let locked = catch_unwind(AssertUnwindSafe(|| self.0.lock()));
+                self.1.set(locked.is_err());
+            }
+        }
+        let (mutex, refused) = (Rc::new(RawMutex::new()), Rc::new(Cell::new(false)));
+        mutex.lock();
+        let locks = Locks(mutex.clone(), refused.clone());
+        let unwinding = crate::spawn(move || {
+            let _locks = locks;
+            resume_unwind(Box::new(()));
+        });
+        unwinding.join();
+        assert!(refused.get());
+        assert!(!mutex.is_waited_for());
         mutex.unlock();
         assert_eq!(mutex.word.load(Ordering::Relaxed), 0);
     }

@@ -337,9 +337,7 @@ mod tests {
                             passed_over.extend(model.pop_front());
                         }
                         let expected = model.pop_front();
-                        let granted = line.grant();
-                        drop(passed_over);
-                        match granted {
+                        match line.grant() {
                             None => prop_assert!(expected.is_none()),
                             Some((granted, ticket)) => {
                                 let expected = expected.unwrap();
@@ -351,6 +349,11 @@ mod tests {
                                 // SAFETY: it has been told.
                                 prop_assert_eq!(unsafe { expected.take_ticket() }, ticket);
                             }
+                        }
+                        // Their owners leave as if they stood there still.
+                        for gone in passed_over {
+                            // SAFETY: it was pushed into this line.
+                            unsafe { line.remove(&gone) };
                         }
                     }
                     Step::Remove(index) if !model.is_empty() => {
