@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The loom models (tests whose name starts with `loom_`): the interleavings of the lock-free and the waiting code.
-# An argument replaces the `loom_` filter.
+# Arguments replace the `loom_` filter: the models whose names contain one of them.
 
 # shellcheck source=ci/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -11,10 +11,10 @@ export RUSTFLAGS="--cfg loom"
 export LOOM_MAX_PREEMPTIONS=${LOOM_MAX_PREEMPTIONS:-5}
 run=(cargo test --locked --release --target "$TRIPLE" --lib)
 
-models=$("${run[@]}" "$@" -- --list | grep -c ': test$') || true
+models=$("${run[@]}" -- --list "$@" | grep -c ': test$') || true
 if [ "$models" -eq 0 ]; then
     echo "no model matches: $*"
     exit 1
 fi
-tests "${run[@]}" "$@"
+tests "${run[@]}" -- "$@"
 finish
