@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use directory::Directory;
 use dns_server::{Asked, Deed, DnsServer, Way, dead_server_line};
-use domain::base::iana::Rcode;
+use domain::base::iana::{Rcode, Rtype};
 use iora::dns::{Config, Failure, Family, Hints, LookupError, Resolver, SocketType};
 
 /// A resolver that asks `server`, with these options (each its own line of `resolv.conf`).
@@ -341,6 +341,33 @@ fn one_family_is_better_than_none() {
 }
 
 #[test]
+fn what_is_found_when_time_is_over_may_still_lead_to_tcp() {
+    let server = DnsServer::start(|asked| match (asked.way, asked.kind) {
+        (_, Rtype::A) => Vec::new(),
+        (Way::Udp, _) => vec![Deed::Send(asked.truncated())],
+        (Way::Tcp, _) => vec![Deed::Send(asked.answer(&["60 AAAA 2001:db8::1"]))],
+    });
+    let resolver = asking(&[&server], "options timeout:1 attempts:1\n");
+    assert_eq!(found(resolver.resolve("a.test", 1)), ["[2001:db8::1]:1"]);
+}
+
+#[test]
+fn nobody_keeps_a_look_up_by_sending_without_end() {
+    let server = DnsServer::start(|asked| match asked.kind {
+        Rtype::A => Vec::new(),
+        _ => {
+            let mut deeds: Vec<Deed> = (0..100).map(|_| Deed::Send(b"nonsense".to_vec())).collect();
+            deeds.push(Deed::Send(asked.answer(&["60 AAAA 2001:db8::1"])));
+            deeds
+        }
+    });
+    // They are heard when the time for the other question is over.
+    let resolver = asking(&[&server], "options timeout:1 attempts:1\n");
+    let (kind, failure, _) = failed(resolver.resolve("a.test", 1));
+    assert_eq!((kind, failure), (ErrorKind::TimedOut, Failure::TimedOut));
+}
+
+#[test]
 fn edns_is_asked_for_and_done_without() {
     let server = DnsServer::start(|asked| {
         let answer = if asked.edns {
@@ -350,7 +377,7 @@ fn edns_is_asked_for_and_done_without() {
         };
         vec![Deed::Send(answer)]
     });
-    let resolver = asking(&[&server], "options edns0 no-aaaa\n");
+    let resolver = asking(&[&server], "options edns0 no-aaaa attempts:1\n");
     assert_eq!(found(resolver.resolve("a.test", 1)), ["192.0.2.1:1"]);
     assert_eq!(
         server.log().iter().map(|asked| asked.edns).collect::<Vec<_>>(),

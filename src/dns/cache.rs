@@ -150,6 +150,16 @@ mod tests {
         assert_eq!(cache.get(&"long", start), None);
     }
 
+    #[test]
+    fn failing_that_it_drops_what_would_be_over_first() {
+        let (mut cache, start) = (Cache::new(8), Instant::now());
+        for seconds in 1..=16 {
+            cache.insert(seconds, (), Sign::Positive, seconds * SECOND, start);
+        }
+        let kept = (1..=16).filter(|seconds| cache.get(seconds, start).is_some());
+        assert!(kept.eq(9..=16));
+    }
+
     proptest! {
         /// Against a model that forgets nothing: what is told was inserted last and is not over; the bound holds.
         #[test]

@@ -300,8 +300,8 @@ mod tests {
         answer.finish()
     }
 
-    /// As [`reply`], with the SOA record of `zone` in the authority section: 90 seconds, minimum 7.
-    fn negative_reply(question: &Question, rcode: Rcode, zone: &str) -> Vec<u8> {
+    /// As [`reply`], with the SOA record of `zone` in the authority section: it lives for so many seconds, minimum 7.
+    fn negative_reply(question: &Question, rcode: Rcode, zone: &str, seconds: u32) -> Vec<u8> {
         let asked = question.to_bytes(Manner::default()).expect("a question");
         let asked = Message::from_octets(asked).expect("a message");
         let mut answer = MessageBuilder::new_vec()
@@ -318,7 +318,7 @@ mod tests {
             ttl(1),
             ttl(7),
         );
-        answer.push((name(zone), ttl(90), soa)).expect("fits");
+        answer.push((name(zone), ttl(seconds), soa)).expect("fits");
         answer.finish()
     }
 
@@ -431,10 +431,14 @@ mod tests {
     #[test]
     fn nothing_found_is_believed_as_long_as_the_zone_says() {
         for (rcode, status) in [(Rcode::NOERROR, Status::NoData), (Rcode::NXDOMAIN, Status::NoName)] {
-            for (zone, seconds) in [("test", 7), ("elsewhere", 0)] {
+            for (zone, lives, seconds) in [("test", 90, 7), ("test", 3, 3), ("elsewhere", 90, 0)] {
                 let asked = question("www.test", Kind::A);
-                let answer = answer(asked.read(&negative_reply(&asked, rcode, zone)));
-                assert_eq!((answer.status, answer.ttl.as_secs()), (status, seconds), "{zone}");
+                let answer = answer(asked.read(&negative_reply(&asked, rcode, zone, lives)));
+                assert_eq!(
+                    (answer.status, answer.ttl.as_secs()),
+                    (status, seconds),
+                    "{zone} {lives}"
+                );
             }
         }
     }

@@ -290,6 +290,12 @@ mod tests {
     }
 
     #[test]
+    fn machines_of_one_network_keep_their_order() {
+        let pairs = [("2001:db8::1", "2001:db8::ff00"), ("2001:db8::ff01", "2001:db8::ff00")];
+        assert_eq!(sorted(&pairs), ["2001:db8::1", "2001:db8::ff01"]);
+    }
+
+    #[test]
     fn servers_that_rotate_their_ipv4_answers_are_left_alone() {
         let pairs = [
             ("203.0.113.9", "192.0.2.1"),
