@@ -227,6 +227,11 @@ impl Entrance {
         unsafe { &(*self.0.as_ptr()).tag }.get()
     }
 
+    /// Where its stack begins. The coroutine need not be there any more.
+    pub(crate) fn base(self) -> usize {
+        self.0.addr().get() + HEAD
+    }
+
     /// Changes the owner's word.
     ///
     /// # Safety

@@ -6,34 +6,36 @@
 //! ```
 //!
 //! 1. `back - front` is how many values there are, at most the length of `entries`; both wrap around together.
-//! 2. Entries that hold no value hold a copy of some other one, so nothing is ever unset: values are `Copy`.
-//! 3. Only one thread has it, and no reference to `entries` lives while anything else is called, the allocator included.
+//! 2. The length of `entries` is a power of two, so a number's lower bits are always an index.
+//! 3. The entries of the numbers from `front` to before `back` have been written. Values are `Copy`: none is dropped.
+//! 4. Only one thread has it, and no reference to `entries` lives while anything else is called, the allocator included.
 //!
 //! It is what a `VecDeque` in a `RefCell` is, less what that has to do for lengths that are no power of two, and less the
 //! stores that mark it borrowed, at each push and pop. The hub does one of each for every turn of a greenlet.
 #![expect(unsafe_code, reason = "entries are changed through a shared reference")]
 
 use std::cell::{Cell, UnsafeCell};
+use std::mem::MaybeUninit;
 
 /// Values in a row.
 #[derive(Debug)]
 pub(crate) struct Ring<T> {
-    /// As many as a power of two, or none before the first push; invariant 3.
-    entries: UnsafeCell<Box<[T]>>,
+    /// See the invariants.
+    entries: UnsafeCell<Box<[MaybeUninit<T>]>>,
     /// Counts those taken out.
     front: Cell<usize>,
     /// Counts those put in.
     back: Cell<usize>,
 }
 
-/// Entries after the first push.
+/// Entries at first.
 const FIRST: usize = 16;
 
 impl<T: Copy> Ring<T> {
-    /// Nothing; it allocates at the first push.
+    /// Nothing.
     pub(crate) fn new() -> Ring<T> {
         Ring {
-            entries: UnsafeCell::default(),
+            entries: UnsafeCell::new(Box::new_uninit_slice(FIRST)),
             front: Cell::new(0),
             back: Cell::new(0),
         }
@@ -55,16 +57,15 @@ impl<T: Copy> Ring<T> {
     #[inline]
     pub(crate) fn push_back(&self, value: T) {
         let back = self.back.get();
-        // SAFETY: invariant 3: nothing else is called before the last use of it.
+        // SAFETY: invariant 4: nothing else is called before the last use of it.
         let entries = unsafe { &mut *self.entries.get() };
         if back.wrapping_sub(self.front.get()) == entries.len() {
             return self.push_back_growing(value);
         }
-        let mask = entries.len().wrapping_sub(1);
-        if let Some(entry) = entries.get_mut(back & mask) {
-            *entry = value;
-            self.back.set(back.wrapping_add(1));
-        }
+        let index = back & (entries.len().wrapping_sub(1));
+        // SAFETY: invariant 2.
+        unsafe { entries.get_unchecked_mut(index) }.write(value);
+        self.back.set(back.wrapping_add(1));
     }
 
     /// Takes the value out that was put in first.
@@ -82,25 +83,27 @@ impl<T: Copy> Ring<T> {
         if place >= self.back.get().wrapping_sub(front) {
             return None;
         }
-        // SAFETY: invariant 3: nothing else is called before the last use of it.
+        // SAFETY: invariant 4: nothing else is called before the last use of it.
         let entries = unsafe { &*self.entries.get() };
-        let mask = entries.len().wrapping_sub(1);
-        entries.get(front.wrapping_add(place) & mask).copied()
+        let index = front.wrapping_add(place) & entries.len().wrapping_sub(1);
+        // SAFETY: invariant 2.
+        let entry = unsafe { entries.get_unchecked(index) };
+        // SAFETY: invariant 3: the number is one of those, as was seen above.
+        Some(unsafe { entry.assume_init() })
     }
 
     /// [`push_back`](Self::push_back) when all entries are taken.
     #[cold]
     fn push_back_growing(&self, value: T) {
         let count = self.back.get().wrapping_sub(self.front.get());
-        // The bits of the counters that find an entry become more: each value moves to the entry of its number.
-        let mut entries = vec![value; (count * 2).max(FIRST)].into_boxed_slice();
-        let mask = entries.len() - 1;
+        // One bit more of the counters finds an entry: each value moves to the entry of its number.
+        let mut entries = Box::new_uninit_slice(count * 2);
         for place in 0..count {
             if let Some(value) = self.get(place) {
-                entries[self.front.get().wrapping_add(place) & mask] = value;
+                entries[self.front.get().wrapping_add(place) & (count * 2 - 1)].write(value);
             }
         }
-        // SAFETY: invariant 3: nothing is called before the last use of it; what was there is dropped after that.
+        // SAFETY: invariant 4: nothing is called before the last use of it; what was there is dropped after that.
         let place = unsafe { &mut *self.entries.get() };
         let former = std::mem::replace(place, entries);
         drop(former);

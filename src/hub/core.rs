@@ -4,7 +4,7 @@
 //!
 //! 1. Only the hub's own thread touches a [`Hub`]; others reach it through its [`Remote`].
 //! 2. No borrow of a `RefCell` here lives across a switch, a callback or a drop of somebody else's value.
-//! 3. A task is in the ready queue exactly once when its state is `Woken`, or when it is `Awake` and `running` does not hold
+//! 3. A task is in the ready queue exactly once when its state says that it was woken, or when it is `Awake` and `running` does not hold
 //!    its key, and not at all otherwise. A task that yields is put there just before it gives up the thread.
 //! 4. `running` holds the key of whoever has the thread. The thread's own stack runs the loop while it is parked: then
 //!    `running` is `None` as long as no greenlet has the thread.
@@ -36,8 +36,8 @@ use crate::collections::ring::Ring;
 use crate::collections::slab::{Key, Slab};
 use crate::collections::timers::{TimerKey, Timers};
 use crate::coroutine::Entrance;
-use crate::stack::Reservation;
 use crate::stack::overflow::Runner;
+use crate::stack::{self, Reservation};
 
 /// Operations that a greenlet may do without waiting before it has to yield.
 pub(super) const BUDGET: u32 = 128;
@@ -186,6 +186,20 @@ impl Hub {
         self.with_task(key, |task| task.tree.get_or_insert_default().clone())
     }
 
+    /// The task, if it is still there: what [`with_task`](Self::with_task) does, for the few places that each turn of a greenlet
+    /// passes. That others have borrowed the tasks is found out in debug builds only, and that this one has in none.
+    ///
+    /// # Safety
+    ///
+    /// Nobody has borrowed the tasks, and nobody comes to them before the last use of the reference.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "the caller says that it is exclusive")]
+    pub(super) unsafe fn task(&self, key: Key) -> Option<&mut Task> {
+        debug_assert!(self.tasks.try_borrow_mut().is_ok(), "the tasks are borrowed");
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.tasks.as_ptr() }.get_mut(key)
+    }
+
     /// Calls `f` with the task, if it is still there. `f` must neither switch nor call back.
     #[inline]
     pub(super) fn with_task<R>(&self, key: Key, f: impl FnOnce(&mut Task) -> R) -> Option<R> {
@@ -202,20 +216,34 @@ impl Hub {
     /// Makes a parked task ready. One that has not parked keeps a token; one that is woken already stays so.
     #[inline]
     pub(super) fn wake(&self, key: Key, reason: Reason) {
-        let has_alarm = {
-            let mut tasks = self.tasks.borrow_mut();
-            let Some(task) = tasks.get_mut(key) else { return };
-            if task.state != State::Parked {
-                task.token |= task.state == State::Awake && reason == Reason::Unparked;
-                return;
-            }
-            task.state = State::Woken(reason);
-            task.alarm.is_some()
+        // SAFETY: nobody else comes to the tasks in this function before the last use of it.
+        let Some(task) = (unsafe { self.task(key) }) else {
+            return;
         };
-        self.ready.push_back(key);
-        if has_alarm {
+        if task.state != State::Parked {
+            task.token |= task.state == State::Awake && reason == Reason::Unparked;
+            return;
+        }
+        task.state = reason.state();
+        if task.alarm.is_some() {
             self.cancel_alarm(key);
         }
+        self.ready.push_back(key);
+    }
+
+    /// Marks the running task parked, unless something is pending.
+    #[inline(always)]
+    pub(super) fn park_simply(&self, key: Key, what: &'static str) -> bool {
+        // SAFETY: nobody else comes to the tasks in this function before the last use of it.
+        let Some(task) = (unsafe { self.task(key) }) else {
+            return false;
+        };
+        if task.token || task.interrupts.is_some() {
+            return false;
+        }
+        task.state = State::Parked;
+        task.waits_for = what;
+        true
     }
 
     /// Cancels the alarm of a task that was woken before it.
@@ -232,10 +260,12 @@ impl Hub {
     #[inline]
     pub(super) fn begin_turn(&self, task: &mut Task) {
         let (found, interrupted) = (task.state, task.interrupts.is_some());
-        if !matches!(found, State::Awake) {
+        if found != State::Awake {
             task.state = State::Awake;
         }
-        self.found.set(found);
+        if self.found.get() != found {
+            self.found.set(found);
+        }
         if self.interrupted.get() != interrupted {
             self.interrupted.set(interrupted);
         }
@@ -314,18 +344,20 @@ impl Hub {
         match task.state {
             _ if self.running.get() == Some(key) => "running".to_owned(),
             State::Awake if matches!(task.body, Body::Unstarted(_)) => "not started".to_owned(),
-            State::Awake | State::Woken(_) => "ready".to_owned(),
             State::Parked => format!("parked in {}", task.waits_for),
+            _ => "ready".to_owned(),
         }
     }
 
     /// The greenlet that runs, if one does. Called by the fault handler: it only reads.
     pub(super) fn runner(&self) -> Option<Runner> {
         self.running.get().filter(|key| *key != self.root)?;
-        let job = self.foreground.get()?.job()?;
+        let foreground = self.foreground.get()?;
+        let job = foreground.job()?;
         // SAFETY: a greenlet runs, so this is its job, which its task holds; a task that gives up its hold clears it.
         let info = unsafe { &(*job.as_ptr()).info };
         Some(Runner {
+            stack_limit: stack::limit(foreground.0.base(), info.stack_size)?,
             stack_size: info.stack_size,
             id: info.id,
             name: info.name.as_deref().map(|name| NonNull::from(&**name)),

@@ -17,8 +17,8 @@ use crate::collections::slab::{Key, Slab};
 thread_local! {
     /// The thread's hub, from its first spawn to its end.
     static HUB: Cell<Option<NonNull<Hub>>> = const { Cell::new(None) };
-    /// Which stack of ours the thread is on: where a greenlet's guard begins, or the word for what is on top of it (see
-    /// `nested`); zero on the thread's own. Not in the hub, because a generator may run on a thread that has none.
+    /// The word for the stack on top of a greenlet's or the thread's own that the thread is on (see `nested`), or zero. Not in the
+    /// hub, because a generator may run on a thread that has none.
     static STACK_MARK: Cell<usize> = const { Cell::new(0) };
     /// The thread's remote, from its first park or spawn to its end.
     static REMOTE: Cell<Option<&'static Remote>> = const { Cell::new(None) };
@@ -92,7 +92,7 @@ impl Deref for HubRef {
     }
 }
 
-/// The word for the stack that the thread is on.
+/// The word for the stack on top of whoever runs, or zero.
 #[inline]
 pub(super) fn stack_mark() -> usize {
     STACK_MARK.get()

@@ -86,9 +86,10 @@ fn occupant() -> Option<Occupant> {
             nested: Some(nested),
         });
     }
+    let runner = runner?;
     Some(Occupant {
-        guard: mark..mark + map::page_size(),
-        runner: Some(runner?),
+        guard: runner.stack_limit..runner.stack_limit + map::page_size(),
+        runner: Some(runner),
         nested: None,
     })
 }

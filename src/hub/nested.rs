@@ -1,8 +1,7 @@
 //! Stacks on top of whoever runs (a generator's, a raw greenlet's): what the report of an overflow has to know of them.
 //!
-//! The thread keeps one word that says which stack of ours it is on (see `current`). For a greenlet's it is where the guard
-//! begins; for one of these, the address of its record, marked by the lowest bit. So a switch of greenlets saves and puts
-//! back one word in either case.
+//! The thread keeps one word that says which of them it is on (see `current`): the address of its record, or zero for none. A
+//! greenlet that is suspended on one takes the word with it.
 #![expect(unsafe_code, reason = "the record is found by its address in a signal handler")]
 
 use std::cell::Cell;
@@ -15,9 +14,6 @@ use super::current;
 use crate::stack::overflow::Nested;
 use crate::stack::{self, Stack};
 use crate::sys::map;
-
-/// Says of a word that it is the address of a record. Guards begin at a page, and records are aligned.
-const MARK: usize = 1;
 
 /// The record of such a stack.
 pub(crate) struct NestedStack {
@@ -66,20 +62,17 @@ impl NestedStack {
 
     /// The word for it.
     fn mark(&self) -> usize {
-        ptr::from_ref(self).expose_provenance() | MARK
+        ptr::from_ref(self).expose_provenance()
     }
 }
 
 /// What there is to say of the stack with this word, and where its guard is, if it is one of these. Called by the fault
 /// handler: it only reads.
 pub(super) fn describe(mark: usize) -> Option<(Range<usize>, Nested)> {
-    if mark & MARK == 0 {
-        return None;
-    }
-    let record: *const NestedStack = ptr::with_exposed_provenance(mark & !MARK);
-    // SAFETY: only `on` makes such a word, of a record that is borrowed until the word is replaced. What is suspended in
+    let record: *const NestedStack = ptr::with_exposed_provenance(mark);
+    // SAFETY: it is null or made by `on`, of a record that is borrowed until the word is replaced. What is suspended in
     // between has its word saved on its stack, beside that borrow, and if it is never resumed both stay.
-    let record = unsafe { &*record };
+    let record = unsafe { record.as_ref() }?;
     let (limit, size) = record.place.get();
     let nested = Nested {
         what: record.what,

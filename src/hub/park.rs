@@ -173,11 +173,28 @@ pub(crate) fn yield_now() {
 /// never to be called with a lock held or with something half done.
 #[inline(always)]
 pub(crate) fn spend() {
+    if !spend_if_any() {
+        spent();
+    }
+}
+
+/// As [`spend`], but never yields: `false` if the budget is spent.
+#[inline(always)]
+pub(crate) fn spend_if_any() -> bool {
+    let Some(hub) = current::hub() else { return true };
+    let left = hub.budget.get().checked_sub(1);
+    if let Some(left) = left {
+        hub.budget.set(left);
+    }
+    left.is_some()
+}
+
+/// The end of [`spend`] when the budget is spent.
+#[cold]
+fn spent() {
+    yield_now();
     if let Some(hub) = current::hub() {
-        match hub.budget.get().checked_sub(1) {
-            Some(left) => hub.budget.set(left),
-            None => hub.spent(),
-        }
+        hub.budget.set(BUDGET);
     }
 }
 
@@ -224,13 +241,6 @@ fn sleep_thread(deadline: Option<Instant>) {
 }
 
 impl Hub {
-    /// The end of [`spend`] when the budget is spent.
-    #[cold]
-    fn spent(&self) {
-        yield_now();
-        self.budget.set(BUDGET);
-    }
-
     /// See [`park`].
     #[inline(always)]
     fn park(&self, deadline: Option<Instant>, what: &'static str) -> WakeReason {
@@ -239,8 +249,8 @@ impl Hub {
             return WakeReason::Unparked;
         }
         match self.switch_out(key) {
-            State::Woken(Reason::TimedOut) => WakeReason::TimedOut,
-            State::Woken(Reason::Deadlock) => self.report_deadlock(what),
+            State::TimedOut => WakeReason::TimedOut,
+            State::Deadlocked => self.report_deadlock(what),
             _ => WakeReason::Unparked,
         }
     }
@@ -248,15 +258,7 @@ impl Hub {
     /// Marks the task parked. `false` if it was unparked before. Raises what is pending.
     #[inline(always)]
     fn prepare_park(&self, key: Key, deadline: Option<Instant>, what: &'static str) -> bool {
-        let simple = self.with_task(key, |task| {
-            let simple = deadline.is_none() && !task.token && task.interrupts.is_none();
-            if simple {
-                task.state = State::Parked;
-                task.waits_for = what;
-            }
-            simple
-        });
-        simple == Some(true) || self.prepare_park_slow(key, deadline, what)
+        deadline.is_none() && self.park_simply(key, what) || self.prepare_park_slow(key, deadline, what)
     }
 
     /// [`prepare_park`](Self::prepare_park) with a deadline, a token or an interrupt.
@@ -307,7 +309,25 @@ impl Hub {
     /// Gives up the thread until the task's turn comes; returns the state it was found in. Raises what is pending.
     #[inline(always)]
     fn switch_out(&self, key: Key) -> State {
-        let mark = current::stack_mark();
+        if current::stack_mark() != 0 {
+            self.switch_out_nested(key);
+        } else if key == self.root {
+            self.drive();
+        } else {
+            let foreground = self.foreground.get().expect("a running greenlet can be suspended");
+            foreground.suspend();
+        }
+        let found = self.found.get();
+        if self.interrupted.get() {
+            self.raise(key);
+        }
+        found
+    }
+
+    /// The switch of [`switch_out`](Self::switch_out) on a stack on top of the caller's own, whose word others must not find.
+    #[cold]
+    fn switch_out_nested(&self, key: Key) {
+        let mark = current::replace_stack_mark(0);
         if key == self.root {
             self.drive();
         } else {
@@ -315,11 +335,6 @@ impl Hub {
             foreground.suspend();
         }
         current::replace_stack_mark(mark);
-        let found = self.found.get();
-        if self.interrupted.get() {
-            self.raise(key);
-        }
-        found
     }
 
     /// Raises the oldest interrupt of whoever runs, if it may be raised.
@@ -349,14 +364,13 @@ impl Hub {
         self.blocked.set(Some(key));
         // Whoever is ready stays so, out of sight: the hub does not sleep while somebody is ready.
         let mut aside = Vec::new();
-        let reason = loop {
+        let found = loop {
             while let Some(other) = self.ready.pop_front() {
                 aside.push(other);
             }
             match self.with_task(key, |task| task.state) {
                 Some(State::Parked) => self.wait_for_something(),
-                Some(State::Woken(reason)) => break reason,
-                _ => break Reason::Unparked,
+                found => break found,
             }
         };
         for other in aside.into_iter().filter(|other| *other != key) {
@@ -365,10 +379,10 @@ impl Hub {
         self.with_task(key, |task| task.state = State::Awake);
         self.blocked.set(None);
         self.running.set(Some(key));
-        match reason {
-            Reason::Unparked => WakeReason::Unparked,
-            Reason::TimedOut => WakeReason::TimedOut,
-            Reason::Deadlock => self.report_deadlock(what),
+        match found {
+            Some(State::TimedOut) => WakeReason::TimedOut,
+            Some(State::Deadlocked) => self.report_deadlock(what),
+            _ => WakeReason::Unparked,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The record of one greenlet in its hub's slab.
 //!
 //! ```text
-//!   spawn ──────▶ Awake ◀── its turn ── Woken
+//!   spawn ──────▶ Awake ◀── its turn ── Unparked, TimedOut or Deadlocked
 //!                 │  │                    ▲
 //!          it has │  └─ parks ─▶ Parked ──┘ somebody wakes it, or its deadline passes
 //!           ended │                ▲
@@ -25,8 +25,12 @@ use crate::stack::Reservation;
 /// Where a task stands. Only its hub's thread reads or writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// In the ready queue after a park, for this reason.
-    Woken(Reason),
+    /// In the ready queue after a park, because somebody unparked it or there is an interrupt to raise.
+    Unparked,
+    /// In the ready queue after a park whose deadline passed.
+    TimedOut,
+    /// In the ready queue after a park that nobody could end any more.
+    Deadlocked,
     /// Has the thread, or is in the ready queue without having waited: unstarted, or it yielded.
     Awake,
     /// In nobody's queue but that of what it waits for.
@@ -42,6 +46,18 @@ pub(super) enum Reason {
     TimedOut,
     /// Nobody can wake it any more. Only the thread's own stack is told, or whoever blocks the thread.
     Deadlock,
+}
+
+impl Reason {
+    /// Where it stands then.
+    #[inline]
+    pub(super) fn state(self) -> State {
+        match self {
+            Reason::Unparked => State::Unparked,
+            Reason::TimedOut => State::TimedOut,
+            Reason::Deadlock => State::Deadlocked,
+        }
+    }
 }
 
 /// What there is to run.

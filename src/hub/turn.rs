@@ -57,7 +57,7 @@ impl Hub {
     }
 
     /// Runs whoever's turn it is; `false` if it is the thread's own stack.
-    #[inline]
+    #[inline(always)]
     fn turn(&self) -> bool {
         let taken = self.ready.taken();
         if taken.wrapping_sub(self.looked.get()) >= BATCH {
@@ -66,8 +66,7 @@ impl Hub {
         if taken.is_multiple_of(AHEAD) {
             self.fetch_ahead();
         }
-        let next = self.ready.pop_front();
-        match next {
+        match self.ready.pop_front() {
             Some(key) if key == self.root => return false,
             Some(key) => self.run(key),
             None => self.wait_for_something(),
@@ -98,16 +97,14 @@ impl Hub {
     }
 
     /// Gives the thread to a greenlet until it parks, yields or ends.
-    #[inline]
+    #[inline(always)]
     fn run(&self, key: Key) {
-        let entrance = {
-            let mut tasks = self.tasks.borrow_mut();
-            let task = tasks.get_mut(key).expect("a ready task is in the slab");
-            self.begin_turn(task);
-            match &task.body {
-                Body::Begun(coroutine) => Some(coroutine.entrance()),
-                _ => start(task),
-            }
+        // SAFETY: nobody else comes to the tasks before the last use of it.
+        let task = unsafe { self.task(key) }.expect("a ready task is in the slab");
+        self.begin_turn(task);
+        let entrance = match &task.body {
+            Body::Begun(coroutine) => Some(coroutine.entrance()),
+            _ => start(task),
         };
         let Some(entrance) = entrance else {
             return self.abandon(key);
@@ -120,19 +117,19 @@ impl Hub {
         // with the whole hub, which does not happen while the loop runs. It is resumed only here, and here it is not ready
         // before it has given up the thread.
         let status = unsafe { entrance.resume() };
-        // From here on `self` and `key` would come from this stack's frame, which the processor finds at the end of a chain of
-        // loads through both stacks. The thread-local is at hand, so it can begin with the next greenlet before that.
+        // From here on `self` would come from this stack's frame, which the processor finds at the end of a chain of loads through
+        // both stacks. The thread-local is at hand, so it can begin with the next greenlet before that.
         let Some(hub) = current::hub() else { return };
-        let Some(key) = hub.running.take() else { return };
         match status {
-            Status::Suspended => {}
-            Status::Finished => hub.finish(key),
+            Status::Suspended => hub.running.set(None),
+            Status::Finished => hub.finish(),
         }
     }
 
-    /// Clears away a greenlet that has ended.
+    /// Clears away the greenlet that ran, which has ended.
     #[inline]
-    fn finish(&self, key: Key) {
+    fn finish(&self) {
+        let Some(key) = self.running.take() else { return };
         let mut tasks = self.tasks.borrow_mut();
         let left = tasks.remove_with(key, Task::take_rest);
         let last = tasks.len() == 1;
@@ -333,7 +330,6 @@ fn start(task: &mut Task) -> Option<Entrance> {
         unreachable!("only suspended and unstarted tasks are ready");
     };
     let stack = reservation.claim().ok()?;
-    current::replace_stack_mark(stack.limit().get());
     let coroutine = Coroutine::new(stack, move |_| {
         // SAFETY: the task in the slab holds the job (for ever, when the thread ends first and leaks both), and this is
         // that task's coroutine.

@@ -25,4 +25,4 @@ mod size;
 mod slab;
 
 pub(crate) use pool::{Reservation, Stack, reserve};
-pub(crate) use size::{default_size, set_default_size};
+pub(crate) use size::{default_size, limit, set_default_size};

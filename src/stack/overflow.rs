@@ -46,6 +46,8 @@ pub(crate) struct Nested {
 /// A greenlet.
 #[derive(Clone, Debug)]
 pub(crate) struct Runner {
+    /// Where the guard of its own stack begins.
+    pub(crate) stack_limit: usize,
     /// The size of its own stack.
     pub(crate) stack_size: usize,
     /// The greenlet's number.
@@ -169,6 +171,7 @@ mod tests {
     fn describe() -> Option<Occupant> {
         let guard = RUNNING.get();
         let runner = || Runner {
+            stack_limit: 0,
             stack_size: 65536,
             id: 7,
             name: Some(NonNull::from("greedy")),

@@ -35,6 +35,11 @@ pub(super) fn rounded(size: usize) -> io::Result<usize> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a stack larger than the address space"))
 }
 
+/// Where the guard of a stack begins that was wished with `size` bytes and has this base.
+pub(crate) fn limit(base: usize, size: usize) -> Option<usize> {
+    base.checked_sub(rounded(size).ok()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
