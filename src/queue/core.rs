@@ -20,7 +20,7 @@ use super::front::Front;
 use super::store::Store;
 use crate::hub::park;
 use crate::primitive::const_unless_loom;
-use crate::sync::wait_queue::{Handover, View, WaitQueue, Waited};
+use crate::sync::wait_queue::{Handover, Look, View, WaitQueue, Waited};
 use std::time::Instant;
 
 /// The line of getters: a ticket is the hand that receives the item.
@@ -135,7 +135,7 @@ impl<S: Store> Core<S> {
             }
         }
         let item = item.expect("not given away");
-        let waited = look.wait(PUTTERS, deadline, "put", None, |view| match put(view, item) {
+        let waited = look.wait(PUTTERS, deadline, "put", |view| match put(view, item) {
             Err((Failure::WouldWait, item)) => Err(Some(item)),
             result => Ok(result),
         });
@@ -156,24 +156,36 @@ impl<S: Store> Core<S> {
     /// Gets an item, and waits for one if there is none.
     #[inline(always)]
     pub(super) fn get(&self, deadline: Option<Instant>) -> Result<S::Item, Failure> {
-        park::spend();
-        if let Some(item) = self.take_ahead() {
-            return Ok(item);
+        if self.queue.aside().len() > 0 {
+            park::spend();
+            if let Some(item) = self.take_ahead() {
+                return Ok(item);
+            }
         }
         let mut look = self.queue.look();
-        let nothing = look.nobody_in(PUTTERS) && look.state().is_empty_and_open() && self.queue.aside().len() == 0;
-        let waited = look.wait(GETTERS, deadline, "get", nothing.then_some(None), |view| {
-            match get(view) {
-                Err(Failure::WouldWait) => Err(None),
-                result => Ok(result),
-            }
-        });
-        match waited {
-            Waited::AtOnce(result) => result,
-            Waited::Granted(hand) => hand.ok_or(Failure::Closed),
-            Waited::TimedOut(_) => Err(Failure::TimedOut),
-            Waited::Refused(_) => Err(Failure::Refused),
+        if look.nobody_in(PUTTERS) && look.state().is_empty_and_open() && self.queue.aside().len() == 0 {
+            // Who waits spends nothing.
+            return got(look.stand(GETTERS, deadline, "get", None));
         }
+        self.get_locked(look, deadline)
+    }
+
+    /// [`get`](Self::get) when there is something under the lock, or was. A function of its own: it hardly ever waits.
+    #[inline(never)]
+    fn get_locked<'a>(
+        &'a self,
+        mut look: Look<'a, State<S>, LINES>,
+        deadline: Option<Instant>,
+    ) -> Result<S::Item, Failure> {
+        if !park::spend_if_any() {
+            drop(look);
+            park::spend();
+            look = self.queue.look();
+        }
+        got(look.wait(GETTERS, deadline, "get", |view| match get(view) {
+            Err(Failure::WouldWait) => Err(None),
+            result => Ok(result),
+        }))
     }
 
     /// Gets an item if there is one.
@@ -210,12 +222,7 @@ impl<S: Store> Core<S> {
             }
             result => Ok(result),
         });
-        match waited {
-            Waited::AtOnce(result) => result,
-            Waited::Granted(hand) => hand.ok_or(Failure::Closed),
-            Waited::TimedOut(_) => Err(Failure::TimedOut),
-            Waited::Refused(_) => Err(Failure::Refused),
-        }
+        got(waited)
     }
 
     /// A copy of the item whose turn it is, if there is one.
@@ -288,6 +295,17 @@ impl<S: Store> Core<S> {
     /// Whether it was closed.
     pub(super) fn is_closed(&self) -> bool {
         self.queue.with(|view| view.state.closed)
+    }
+}
+
+/// What a wait with an empty hand came to.
+#[inline(always)]
+fn got<T>(waited: Waited<Result<T, Failure>, Option<T>>) -> Result<T, Failure> {
+    match waited {
+        Waited::AtOnce(result) => result,
+        Waited::Granted(hand) => hand.ok_or(Failure::Closed),
+        Waited::TimedOut(_) => Err(Failure::TimedOut),
+        Waited::Refused(_) => Err(Failure::Refused),
     }
 }
 

@@ -44,6 +44,7 @@ use self::section::{Inner, Section};
 use self::wakes::Wakes;
 use crate::hub::park::{self, WakeReason};
 use crate::primitive::{ShortGuard, ShortLock, const_unless_loom};
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -104,7 +105,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
             deadline,
             blocking: false,
         };
-        self.look().wait_so(manner, line, what, None, attempt, || ())
+        self.look().wait_so(manner, line, what, attempt, || ())
     }
 
     /// As [`WaitQueue::wait`], in this manner; `between` is called when it stands in line and has not parked yet (a condition
@@ -118,7 +119,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
         between: impl FnOnce(),
     ) -> Waited<R, S::Ticket> {
-        self.look().wait_so(manner, line, what, None, attempt, between)
+        self.look().wait_so(manner, line, what, attempt, between)
     }
 
     /// Takes the lock, for a look at the state.
@@ -246,25 +247,45 @@ impl<'a, S: Handover<N>, const N: usize> Look<'a, S, N> {
     #[inline(always)]
     pub(crate) fn grant(mut self, line: usize, give: impl FnOnce(&mut S, &mut S::Ticket)) -> Result<(), Self> {
         let Inner { state, lines, .. } = &mut *self.inner;
-        let Some((granted, ticket)) = lines[line].grant_unclaimed() else {
+        let Some(unparker) = lines[line].give(|ticket| give(state, ticket)) else {
             return Err(self);
         };
-        give(state, ticket);
-        // SAFETY: the lock is held, and this is the one call.
-        unsafe { granted.tell() };
         drop(self.inner);
-        granted.wake();
+        unparker.unpark();
         Ok(())
     }
 
-    /// As [`WaitQueue::wait`], with the lock held already, and nothing to attempt if the ticket is given.
+    /// Waits in `line` with this ticket, as [`WaitQueue::wait`] does when the attempt gives it. Never [`Waited::AtOnce`].
+    #[inline(always)]
+    pub(crate) fn stand<R>(
+        self,
+        line: usize,
+        deadline: Option<Instant>,
+        what: &'static str,
+        ticket: S::Ticket,
+    ) -> Waited<R, S::Ticket> {
+        let Look { queue, mut inner } = self;
+        // There is no claim to be dropped.
+        let waiter = ManuallyDrop::new(Waiter::new(None, ticket));
+        // SAFETY: it is new, lies in this frame, below the guard that it is given, and does not move.
+        unsafe { inner.push(line, End::Back, &waiter) };
+        drop(inner);
+        let hold = Hold {
+            queue,
+            waiter: &waiter,
+            line,
+        };
+        let (granted, reason) = hold.park(deadline, what, false);
+        Waited::new(granted, reason, hold.go_home())
+    }
+
+    /// As [`WaitQueue::wait`], with the lock held already.
     #[inline(always)]
     pub(crate) fn wait<R>(
         self,
         line: usize,
         deadline: Option<Instant>,
         what: &'static str,
-        ticket: Option<S::Ticket>,
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
     ) -> Waited<R, S::Ticket> {
         let manner = Manner {
@@ -272,32 +293,23 @@ impl<'a, S: Handover<N>, const N: usize> Look<'a, S, N> {
             deadline,
             blocking: false,
         };
-        self.wait_so(manner, line, what, ticket, attempt, || ())
+        self.wait_so(manner, line, what, attempt, || ())
     }
 
-    /// As [`WaitQueue::wait_so`], with the lock held already, and nothing to attempt if the ticket is given.
+    /// As [`WaitQueue::wait_so`], with the lock held already.
     #[inline(always)]
     fn wait_so<R>(
         self,
         manner: Manner,
         line: usize,
         what: &'static str,
-        ticket: Option<S::Ticket>,
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
         between: impl FnOnce(),
     ) -> Waited<R, S::Ticket> {
-        let Look { queue, mut inner } = self;
+        let Look { queue, inner } = self;
         let mut place = None;
-        let at_once = if let Some(ticket) = ticket {
-            let waiter = place.insert(Waiter::new(None, ticket));
-            // SAFETY: it is new, lies in this frame, below the guard that it is given, and does not move.
-            unsafe { inner.push(line, manner.end, waiter) };
-            drop(inner);
-            None
-        } else {
-            // SAFETY: as above.
-            unsafe { queue.begin(inner, line, manner.end, attempt, &mut place) }
-        };
+        // SAFETY: it lies in this frame, below the guard that it is given, and does not move.
+        let at_once = unsafe { queue.begin(inner, line, manner.end, attempt, &mut place) };
         let Some(waiter) = &place else {
             return Waited::AtOnce(at_once.expect("a result or a waiter"));
         };
@@ -360,7 +372,8 @@ impl<S: Handover<N>, const N: usize> Hold<'_, S, N> {
     /// The ticket, after `park` or `leave`.
     #[inline(always)]
     fn go_home(self) -> S::Ticket {
-        // SAFETY: both have left the line, or seen that it was told; nobody else touches it from then on.
+        // SAFETY: both have left the line, or seen that it was told; nobody else touches it from then on. The guard that would take
+        // it otherwise is gone with this.
         let ticket = unsafe { self.waiter.take_ticket() };
         std::mem::forget(self);
         ticket
@@ -386,6 +399,8 @@ impl<S: Handover<N>, const N: usize> Drop for Hold<'_, S, N> {
             self.give_up(&mut section);
         }
         section.end();
+        // SAFETY: it has left the line, and this is its owner's end.
+        drop(unsafe { self.waiter.take_ticket() });
     }
 }
 

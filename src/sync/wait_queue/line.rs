@@ -14,6 +14,7 @@
 //! 2. Its links, its ticket and its unparker are touched under the queue's lock only, until it is out of line for its owner:
 //!    that is as in 1. From then on they are the owner's.
 //! 3. Whoever granted it something says so, `TOLD`, at the end of that section, and does not touch it after that.
+//! 4. Its ticket is taken home by its owner, also when that is unwound; a waiter that is dropped does not drop it.
 #![expect(unsafe_code, reason = "a waiter lies with its owner, and the line points to it")]
 
 use super::claim::Claim;
@@ -21,6 +22,7 @@ use crate::hub::park::Unparker;
 use crate::primitive::UnsafeCell;
 use crate::primitive::atomic::{AtomicU8, Ordering};
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
 /// It stands in its line.
@@ -40,12 +42,12 @@ pub(super) struct Waiter<T> {
     next: Cell<*const Waiter<T>>,
     /// Where it stands; see the picture. Written under the lock.
     standing: AtomicU8,
-    /// Wakes it; taken by who grants it something.
-    unparker: Cell<Option<Unparker>>,
+    /// Wakes it.
+    unparker: Unparker,
     /// What has to be won before it is granted anything.
     claim: Option<Claim>,
-    /// What it brings and takes home; gone when it is at home.
-    ticket: UnsafeCell<Option<T>>,
+    /// What it brings and takes home. Its owner takes it, once.
+    ticket: UnsafeCell<ManuallyDrop<T>>,
 }
 
 impl<T> Waiter<T> {
@@ -56,9 +58,9 @@ impl<T> Waiter<T> {
             previous: Cell::new(ptr::null()),
             next: Cell::new(ptr::null()),
             standing: AtomicU8::new(IN_LINE),
-            unparker: Cell::new(Some(Unparker::current())),
+            unparker: Unparker::current(),
             claim,
-            ticket: UnsafeCell::new(Some(ticket)),
+            ticket: UnsafeCell::new(ManuallyDrop::new(ticket)),
         }
     }
 
@@ -85,7 +87,7 @@ impl<T> Waiter<T> {
         self.standing.store(GRANTED, Ordering::Relaxed);
         let granted = Granted {
             standing: NonNull::from(&self.standing),
-            unparker: self.unparker.take(),
+            unparker: Unparker::clone(&self.unparker),
         };
         // SAFETY: the lock is held; and it is out of line, so this is the only way to it for as long as that is so.
         (granted, unsafe { self.ticket() })
@@ -99,25 +101,25 @@ impl<T> Waiter<T> {
     #[inline(always)]
     #[expect(clippy::mut_from_ref, reason = "the lock makes it exclusive, not the reference")]
     pub(super) unsafe fn ticket(&self) -> &mut T {
-        let ticket = self.ticket.with_mut(|ticket| {
+        self.ticket.with_mut(|ticket| {
             // SAFETY: the caller's promise.
             unsafe { &mut *ticket }
-        });
-        ticket.as_mut().expect("at home at the end only")
+        })
     }
 
     /// The ticket, taken home.
     ///
     /// # Safety
     ///
-    /// The caller is the owner, and invariant 2 makes it the owner's.
+    /// The caller is the owner, invariant 2 makes it the owner's, and this is the one call.
     #[inline(always)]
     pub(super) unsafe fn take_ticket(&self) -> T {
-        let ticket = self.ticket.with_mut(|ticket| {
+        self.ticket.with_mut(|ticket| {
             // SAFETY: the caller's promise.
-            unsafe { &mut *ticket }
-        });
-        ticket.take().expect("taken once")
+            let ticket = unsafe { &mut *ticket };
+            // SAFETY: the caller's promise.
+            unsafe { ManuallyDrop::take(ticket) }
+        })
     }
 }
 
@@ -126,7 +128,7 @@ pub(super) struct Granted {
     /// Its standing.
     standing: NonNull<AtomicU8>,
     /// Wakes it.
-    unparker: Option<Unparker>,
+    unparker: Unparker,
 }
 
 impl Granted {
@@ -144,9 +146,7 @@ impl Granted {
     /// Wakes it. Not under the lock.
     #[inline(always)]
     pub(super) fn wake(self) {
-        if let Some(unparker) = self.unparker {
-            unparker.unpark();
-        }
+        self.unparker.unpark();
     }
 }
 
@@ -215,16 +215,21 @@ impl<T> Line<T> {
         }
     }
 
-    /// As [`Line::grant`] to the first in line if it stands under no claim; nothing otherwise.
+    /// Lets the first in line step out with what `give` makes of its ticket, and tells it: who is to be woken after the section.
+    /// `None`, and nothing is done, if nobody stands there or the first stands under a claim.
     #[inline(always)]
-    pub(super) fn grant_unclaimed(&mut self) -> Option<(Granted, &mut T)> {
+    pub(super) fn give(&mut self, give: impl FnOnce(&mut T)) -> Option<Unparker> {
         // SAFETY: invariant 1: who stands in line is there.
         let waiter = unsafe { self.first.as_ref() }?;
         if waiter.claim.is_some() {
             return None;
         }
         self.shift(waiter);
-        Some(waiter.granted())
+        // SAFETY: the lock is held; and it is out of line, so this is the only way to it for as long as that is so.
+        give(unsafe { waiter.ticket() });
+        let unparker = Unparker::clone(&waiter.unparker);
+        waiter.standing.store(TOLD, Ordering::Release);
+        Some(unparker)
     }
 
     /// Takes out the first, which is `waiter`.
