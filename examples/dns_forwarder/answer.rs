@@ -111,6 +111,14 @@ pub(crate) fn sanitise(query: &Query<'_>, response: &[u8], rules: &TtlRules, now
         negative_ttl = soa.as_ref().map_or(0, |soa| soa.ttl.min(rules.negative_most));
         lifetime = lifetime.min(negative_ttl);
     }
+    let mut proofs = Vec::new();
+    if query.asked.dnssec_ok() {
+        let most = if negative { negative_ttl } else { lifetime };
+        let chosen = authorities.iter().filter(|record| is_proof(record, negative));
+        proofs.extend(chosen.map(|record| (record, rules.bound(record.ttl().as_secs()).min(most))));
+        // A proof that is over proves nothing: what rests on it goes with it.
+        lifetime = proofs.iter().fold(lifetime, |least, &(_, ttl)| least.min(ttl));
+    }
 
     let built = MessageBuilder::from_target(StaticCompressor::new(Vec::with_capacity(response.len() + 32)));
     let mut builder = built.expect("a vector has room for a header").question();
@@ -128,13 +136,8 @@ pub(crate) fn sanitise(query: &Query<'_>, response: &[u8], rules: &TtlRules, now
     if let Some(soa) = &soa {
         push(&mut builder, soa.record, negative_ttl)?;
     }
-    if query.asked.dnssec_ok() {
-        for record in authorities.iter().filter(|record| is_proof(record, negative)) {
-            let ttl = rules
-                .bound(record.ttl().as_secs())
-                .min(if negative { negative_ttl } else { lifetime });
-            push(&mut builder, record, ttl)?;
-        }
+    for (record, ttl) in proofs {
+        push(&mut builder, record, ttl)?;
     }
     let mut header = *builder.header_mut();
     header.set_qr(true);
@@ -559,6 +562,18 @@ mod tests {
         );
         let gone = kept(&query("gone.example", 1, false), 3, &[], &authorities).unwrap();
         assert_eq!(records(&gone), ["example SOA 60"]);
+    }
+
+    #[test]
+    fn nothing_is_kept_longer_than_its_proof() {
+        let short = [soa("example", 300, 60), rrsig("a.example", 20, 47)];
+        let gone = kept(&query("gone.example", 1, true), 3, &[], &short).unwrap();
+        assert_eq!((gone.lifetime(), &records(&gone)[1][..]), (20, "a.example RRSIG 20"));
+        let wildcard = [a("www.example", 60, 1), rrsig("www.example", 60, 1)];
+        let found = kept(&query("www.example", 1, true), 0, &wildcard, &short[1..]).unwrap();
+        assert_eq!(found.lifetime(), 20);
+        let unasked = kept(&query("gone.example", 1, false), 3, &[], &short).unwrap();
+        assert_eq!(unasked.lifetime(), 60);
     }
 
     #[test]

@@ -391,6 +391,31 @@ mod tests {
         assert_eq!(parse_resolv_conf(text), [address("192.0.2.1:53"), address("[::1]:53")]);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_file_makes_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let text = String::from_utf8_lossy(&bytes);
+            let lines = text.lines().count();
+            match parse_upstream_file(Path::new("list"), &text) {
+                Ok(found) => assert!((1..=lines).contains(&found.len())),
+                Err(BadConfig(reason)) => assert!(reason.starts_with("list:")),
+            }
+            assert!(parse_resolv_conf(&text).len() <= lines);
+        }
+
+        #[test]
+        fn an_address_that_is_written_is_read_again(
+            four in proptest::arbitrary::any::<bool>(),
+            bits in proptest::num::u128::ANY,
+            port in 1..=u16::MAX,
+        ) {
+            let ip = if four { IpAddr::from((bits as u32).to_be_bytes()) } else { IpAddr::from(bits.to_be_bytes()) };
+            let written = SocketAddr::new(ip, port);
+            assert_eq!(address_with_port(&written.to_string()), Ok(written));
+            assert_eq!(address_with_port(&ip.to_string()), Ok(SocketAddr::new(ip, DNS_PORT)));
+        }
+    }
+
     fn checked(arguments: &[&str]) -> Result<Config, BadConfig> {
         Flags::try_parse_from([&["dns_forwarder"], arguments].concat())
             .unwrap()
