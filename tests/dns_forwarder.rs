@@ -4,6 +4,7 @@
 //! wrong id or question, or not at all. Every test has its own forwarder and its own upstreams, on ports that the system
 //! chooses.
 
+use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
@@ -220,6 +221,10 @@ enum Deed {
     SendFromElsewhere(Vec<u8>),
     /// Closes the connection, if it is one.
     Close,
+    /// Sends half of this and closes the connection, if it is one.
+    SendHalf(Vec<u8>),
+    /// Resets the connection, if it is one.
+    Reset,
 }
 
 /// An upstream: UDP and TCP at one address.
@@ -227,6 +232,8 @@ struct Upstream {
     address: SocketAddr,
     /// All that it was asked so far, but for probes.
     asked: Arc<Mutex<Vec<Asked>>>,
+    /// How many connections to it are open.
+    open: Arc<AtomicUsize>,
 }
 
 impl Upstream {
@@ -250,31 +257,53 @@ impl Upstream {
                                 let elsewhere = UdpSocket::bind("127.0.0.1:0").unwrap();
                                 elsewhere.send_to(&message, client).unwrap();
                             }
-                            Deed::Close => {}
+                            Deed::Close | Deed::SendHalf(_) | Deed::Reset => {}
                         }
                     }
                 });
             }
         });
         let log = Arc::clone(&asked);
+        let open: Arc<AtomicUsize> = Arc::default();
+        let count = Arc::clone(&open);
         thread::spawn(move || {
             for stream in tcp.incoming() {
-                let (mut stream, log, does) = (stream.unwrap(), Arc::clone(&log), Arc::clone(&behaviour));
+                let (stream, log, does) = (stream.unwrap(), Arc::clone(&log), Arc::clone(&behaviour));
+                let count = Arc::clone(&count);
+                count.fetch_add(1, Ordering::SeqCst);
                 thread::spawn(move || {
-                    while let Ok(message) = read_framed(&mut stream) {
-                        let asked = note(&log, &message, true, stream.peer_addr().unwrap());
-                        for deed in does(&asked) {
-                            match deed {
-                                Deed::Send(message) => write_framed(&mut stream, &message),
-                                Deed::SendFromElsewhere(_) => {}
-                                Deed::Close => return,
-                            }
-                        }
-                    }
+                    converse(stream, &log, &*does);
+                    count.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
-        Upstream { address, asked }
+        Upstream { address, asked, open }
+    }
+
+    /// One that cuts its answers short over UDP and does this over TCP, where it is told the question's number on its
+    /// connection, from 1 on.
+    fn over_tcp(behaviour: impl Fn(&Asked, usize) -> Vec<Deed> + Send + Sync + 'static) -> Upstream {
+        let numbers: Mutex<HashMap<SocketAddr, usize>> = Mutex::default();
+        Upstream::start(move |asked| {
+            if !asked.tcp {
+                let mut cut = asked.answer(0, &[], &[]);
+                cut[2] |= 2;
+                return vec![Deed::Send(cut)];
+            }
+            let number = {
+                let mut numbers = numbers.lock().unwrap();
+                let number = numbers.entry(asked.from).or_default();
+                *number += 1;
+                *number
+            };
+            behaviour(asked, number)
+        })
+    }
+
+    /// Where the questions over TCP came from, without repetitions.
+    fn connections(&self) -> HashSet<SocketAddr> {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().filter(|asked| asked.tcp).map(|asked| asked.from).collect()
     }
 
     /// One that answers every question for an address.
@@ -290,6 +319,30 @@ impl Upstream {
             .iter()
             .filter(|asked| asked.name == name)
             .count()
+    }
+}
+
+/// Serves one connection until it ends.
+fn converse(mut stream: TcpStream, log: &Mutex<Vec<Asked>>, does: impl Fn(&Asked) -> Vec<Deed>) {
+    let Ok(client) = stream.peer_addr() else { return };
+    while let Ok(message) = read_framed(&mut stream) {
+        for deed in does(&note(log, &message, true, client)) {
+            match deed {
+                Deed::Send(message) => write_framed(&mut stream, &message),
+                Deed::SendFromElsewhere(_) => {}
+                Deed::Close => return,
+                Deed::SendHalf(message) => {
+                    let framed = framed(&message);
+                    let _ = stream.write_all(&framed[..framed.len() / 2]);
+                    return;
+                }
+                Deed::Reset => {
+                    return socket2::SockRef::from(&stream)
+                        .set_linger(Some(Duration::ZERO))
+                        .unwrap();
+                }
+            }
+        }
     }
 }
 
@@ -841,9 +894,9 @@ fn ids_ports_and_case_are_unpredictable() {
         client.ask(&query(number, &format!("a-long-name-{number}.with-letters.example"), A));
     }
     let asked = upstream.asked.lock().unwrap();
-    let ids: std::collections::HashSet<u16> = asked.iter().map(|asked| asked.message.id).collect();
+    let ids: HashSet<u16> = asked.iter().map(|asked| asked.message.id).collect();
     assert!(ids.len() > 35, "{ids:?}");
-    let ports: std::collections::HashSet<u16> = asked.iter().map(|asked| asked.from.port()).collect();
+    let ports: HashSet<u16> = asked.iter().map(|asked| asked.from.port()).collect();
     assert!(ports.len() > 5, "{ports:?}");
     let mixed = asked.iter().filter(|asked| {
         let name = &asked.message.name;
@@ -893,22 +946,125 @@ fn a_truncated_answer_is_fetched_over_tcp() {
     assert_eq!(upstream.count("www.example"), 2);
 }
 
+/// How a connection can die with a question on it.
+const DEATHS: [fn(&Asked) -> Vec<Deed>; 4] = [
+    |_| vec![Deed::Close],
+    |_| vec![Deed::Reset],
+    |asked| vec![Deed::SendHalf(asked.address(66))],
+    |asked| {
+        let mut wrong = asked.address(66);
+        wrong[0] ^= 1;
+        vec![Deed::Send(wrong), Deed::Close]
+    },
+];
+
 #[test]
-fn a_truncated_answer_from_one_who_closes_tcp_moves_on() {
-    let cut = Upstream::start(|asked| {
-        if asked.tcp {
-            return vec![Deed::Close];
+fn a_truncated_answer_from_one_whose_connections_die_moves_on() {
+    for death in DEATHS {
+        let cut = Upstream::over_tcp(move |asked, _| death(asked));
+        let whole = Upstream::plain(1);
+        let forwarder = Forwarder::start(&[cut.address, whole.address], &[]);
+        assert_eq!(
+            forwarder.client().ask(&query(1, "www.example", A)).answers[0].data,
+            [192, 0, 2, 1]
+        );
+        assert_eq!(
+            cut.connections().len(),
+            1,
+            "a fresh connection that dies is not replaced"
+        );
+    }
+}
+
+/// Asks the forwarder for so many names, one after the other, and wants the same address for each.
+fn ask_for_names(forwarder: &Forwarder, count: u16) {
+    let client = forwarder.client();
+    for number in 0..count {
+        let answer = client.ask(&query(number, &format!("name{number}.example"), A));
+        assert_eq!(answer.answers[0].data, [192, 0, 2, 1], "name {number}");
+    }
+}
+
+#[test]
+fn truncated_answers_are_fetched_over_one_connection() {
+    let upstream = Upstream::over_tcp(|asked, _| vec![Deed::Send(asked.address(1))]);
+    ask_for_names(&Forwarder::start(&[upstream.address], &[]), 10);
+    assert_eq!(upstream.connections().len(), 1);
+}
+
+#[test]
+fn a_connection_that_dies_with_its_second_question_is_replaced() {
+    for death in DEATHS {
+        let upstream = Upstream::over_tcp(move |asked, number| match number {
+            1 => vec![Deed::Send(asked.address(1))],
+            _ => death(asked),
+        });
+        ask_for_names(&Forwarder::start(&[upstream.address], &[]), 2);
+        assert_eq!(upstream.connections().len(), 2);
+        assert_eq!(upstream.count("name1.example"), 3, "over UDP, in vain, and again");
+    }
+}
+
+#[test]
+fn a_connection_that_is_closed_or_spoilt_between_questions_is_not_used_again() {
+    let endings: [fn(&Asked) -> Deed; 3] = [|_| Deed::Close, |_| Deed::Reset, |asked| Deed::Send(asked.address(66))];
+    for ending in endings {
+        let upstream = Upstream::over_tcp(move |asked, _| vec![Deed::Send(asked.address(1)), ending(asked)]);
+        ask_for_names(&Forwarder::start(&[upstream.address], &[]), 5);
+    }
+}
+
+#[test]
+fn an_idle_connection_is_closed_after_a_while() {
+    let upstream = Upstream::over_tcp(|asked, _| vec![Deed::Send(asked.address(1))]);
+    let forwarder = Forwarder::start(&[upstream.address], &[]);
+    for first in [0, 100] {
+        let answer = forwarder.client().ask(&query(1, &format!("name{first}.example"), A));
+        assert_eq!(answer.answers[0].data, [192, 0, 2, 1]);
+        let deadline = Instant::now() + PATIENCE;
+        while upstream.open.load(Ordering::SeqCst) > 0 {
+            assert!(Instant::now() < deadline, "it stays open");
+            thread::yield_now();
         }
-        let mut message = asked.answer(0, &[], &[]);
-        message[2] |= 2;
-        vec![Deed::Send(message)]
+    }
+    assert_eq!(upstream.connections().len(), 2);
+}
+
+#[test]
+fn connections_to_an_upstream_are_bounded() {
+    const QUESTIONS: u16 = 40;
+    const MOST: usize = 16;
+    let (open, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let upstream = Upstream::over_tcp(move |asked, _| {
+        gate.lock().unwrap().recv().unwrap();
+        vec![Deed::Send(asked.address(1))]
     });
-    let whole = Upstream::plain(1);
-    let forwarder = Forwarder::start(&[cut.address, whole.address], &[]);
-    assert_eq!(
-        forwarder.client().ask(&query(1, "www.example", A)).answers[0].data,
-        [192, 0, 2, 1]
-    );
+    let forwarder = Forwarder::start(&[upstream.address], &["--timeout", "60s"]);
+    let client = forwarder.client();
+    for number in 0..QUESTIONS {
+        client.send(&query(number, &format!("name{number}.example"), A));
+    }
+    let asked = |tcp| {
+        upstream
+            .asked
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|asked| asked.tcp == tcp)
+            .count()
+    };
+    while asked(true) < MOST || asked(false) < usize::from(QUESTIONS) {
+        thread::yield_now();
+    }
+    client.settle();
+    assert_eq!((asked(true), upstream.open.load(Ordering::SeqCst)), (MOST, MOST));
+    for _ in 0..QUESTIONS {
+        open.send(()).unwrap();
+    }
+    let mut ids: Vec<u16> = (0..QUESTIONS).map(|_| client.receive().id).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (0..QUESTIONS).collect::<Vec<_>>());
 }
 
 #[test]

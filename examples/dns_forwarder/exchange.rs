@@ -15,15 +15,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use iora::Greenlet;
-use iora::net::{TcpStream, UdpSocket};
+use iora::net::UdpSocket;
 use iora::queue::Queue;
 
+use crate::tcp_upstream::{Connections, is_time_out};
 use crate::upstream_query::{self, Match, UpstreamQuery};
 
 /// How many sockets there are for an upstream, if there are few upstreams.
@@ -58,6 +59,8 @@ struct Towards {
     address: SocketAddr,
     /// The sockets, opened when they are first used.
     slots: Box<[RefCell<Option<Rc<Socket>>>]>,
+    /// The connections to it.
+    connections: Rc<Connections>,
 }
 
 /// One connected socket.
@@ -131,6 +134,7 @@ impl Sockets {
                 .map(|address| Towards {
                     address,
                     slots: slots(),
+                    connections: Connections::new(address),
                 })
                 .collect(),
         }
@@ -157,22 +161,26 @@ impl Sockets {
         Ok(sent)
     }
 
-    /// Asks over TCP, on a connection of its own. Parks until the answer is there, or the time is over.
+    /// Asks over TCP. Parks until the answer is there, or the time is over.
     pub(crate) fn ask_by_tcp(
         &self,
         upstream: usize,
         query: &UpstreamQuery,
         longest: Duration,
     ) -> Result<Vec<u8>, NoAnswer> {
-        ask_by_tcp(self.upstreams[upstream].address, query, longest).map_err(|error| match error.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => NoAnswer::TimedOut,
-            kind => NoAnswer::Unreachable(kind),
+        let answer = self.upstreams[upstream].connections.ask(query, longest);
+        answer.map_err(|error| {
+            if is_time_out(&error) {
+                NoAnswer::TimedOut
+            } else {
+                NoAnswer::Unreachable(error.kind())
+            }
         })
     }
 
     /// One of the upstream's sockets, by chance, with a use taken from it; opened or replaced if need be.
     fn socket(&self, upstream: usize) -> io::Result<Rc<Socket>> {
-        let Towards { address, slots } = &self.upstreams[upstream];
+        let Towards { address, slots, .. } = &self.upstreams[upstream];
         let slot = &slots[rand::random_range(0..slots.len())];
         if let Some(socket) = &*slot.borrow()
             && socket.uses_left.get() > 0
@@ -287,86 +295,5 @@ impl Drop for Sent {
     fn drop(&mut self) {
         self.socket.waiting.borrow_mut().remove(&self.id);
         self.socket.end_if_done();
-    }
-}
-
-/// Asks over a TCP connection of its own.
-fn ask_by_tcp(address: SocketAddr, query: &UpstreamQuery, longest: Duration) -> io::Result<Vec<u8>> {
-    let deadline = Instant::now() + longest;
-    let mut stream = TcpStream::connect_timeout(&address, longest)?;
-    stream.set_nodelay(true)?;
-    let id = rand::random();
-    let message = query.message(id);
-    let length = u16::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    stream.set_write_timeout(Some(left(deadline)?))?;
-    stream.write_all(&[&length.to_be_bytes(), &message[..]].concat())?;
-    loop {
-        let mut length = [0; 2];
-        read_exact(&mut stream, &mut length, deadline)?;
-        let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
-        read_exact(&mut stream, &mut answer, deadline)?;
-        // Over TCP the case of the question proves nothing more: nobody can forge the stream.
-        if upstream_query::id_of(&answer) == Some(id) && query.matches(&answer) != Match::No {
-            return Ok(answer);
-        }
-    }
-}
-
-/// Reads as many bytes as `buffer` takes, before the deadline as a whole.
-fn read_exact(stream: &mut TcpStream, buffer: &mut [u8], deadline: Instant) -> io::Result<()> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        stream.set_read_timeout(Some(left(deadline)?))?;
-        match stream.read(&mut buffer[filled..]) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// How much time is left before the deadline; an error if none is.
-fn left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        Err(io::ErrorKind::TimedOut.into())
-    } else {
-        Ok(left)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::question::Query;
-    use crate::wire::RESPONSE;
-
-    #[test]
-    fn answers_are_handed_over_while_others_stop_waiting() {
-        // More than a greenlet may hand over before others run.
-        const QUERIES: usize = 400;
-        let peer = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        let address = peer.local_addr().expect("bound");
-        let sockets = Sockets::new([address].into_iter(), ALL_SOCKETS);
-        let query = Rc::new(UpstreamQuery::new(&Query::for_root(), false, None));
-        let inbox = Rc::new(Queue::new());
-        let send = |_| sockets.send(0, Rc::clone(&query), &inbox).expect("sends");
-        let waiting: Vec<Sent> = (0..QUERIES).map(send).collect();
-        let answer = |sent: &Sent| {
-            let mut answer = query.message(sent.id);
-            answer[2] |= RESPONSE;
-            answer
-        };
-        let answers: Vec<Vec<u8>> = waiting.iter().map(answer).collect();
-        let socket = Rc::clone(&waiting[0].socket);
-        let leaving = iora::spawn(move || drop(waiting));
-        for answer in &answers {
-            socket.hand_over(answer);
-        }
-        leaving.get().expect("nobody is in the way");
-        assert!(socket.waiting.borrow().is_empty());
-        assert!(!inbox.is_empty());
     }
 }

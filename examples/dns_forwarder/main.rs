@@ -10,7 +10,8 @@
 //!                              question, cache, stored, edns, local_names      what needs no waiting: pure code
 //!                              in_flight             equal questions wait together
 //!                              resolver              one question to the upstreams in turn
-//!                                exchange, upstream_query, answer, upstreams   one query to one of them, and back
+//!                                exchange, tcp_upstream    one query to one of them, and back
+//!                                upstream_query, answer, upstreams
 //! ```
 
 mod answer;
@@ -27,6 +28,7 @@ mod resolver;
 mod shutdown;
 mod stored;
 mod tcp;
+mod tcp_upstream;
 mod udp;
 mod upstream_query;
 mod upstreams;
