@@ -5,9 +5,9 @@ use std::os::fd::AsFd;
 
 use super::source::Source;
 
-/// What can be read through a shared reference.
+/// What can be read through a shared reference: all for which `for<'a> &'a T: Read` holds.
 ///
-/// A name of its own for `for<'a> &'a T: Read`. Said in those words, the bound of an implementation of `Read` for a reference
+/// It has a name of its own because, said in those words, the bound of an implementation of `Read` for a reference
 /// would ask the compiler, whenever it does not know yet which reference it looks for, the same question again, for ever.
 pub trait ReadShared {
     /// [`Read::read`].
@@ -29,7 +29,7 @@ where
     }
 }
 
-/// What can be written through a shared reference: as [`ReadShared`], for `Write`.
+/// What can be written through a shared reference: all for which `for<'a> &'a T: Write` holds, as [`ReadShared`].
 pub trait WriteShared {
     /// [`Write::write`].
     fn write_shared(&self, bytes: &[u8]) -> io::Result<usize>;
