@@ -3,6 +3,9 @@
 //! It is certain only when no thread but the hubs' is there, and a harness has threads of its own. So this has none: each
 //! case is run by `main` in a process of its own.
 
+#[path = "common/thread_status.rs"]
+mod thread_status;
+
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode};
@@ -13,6 +16,7 @@ use std::time::Duration;
 
 use iora::Ending;
 use iora::sync::{Event, Mutex, Semaphore};
+use thread_status::ThreadStatus;
 
 /// Names the case that a child is to run.
 const VARIABLE: &str = "IORA_TEST_CHILD";
@@ -100,9 +104,10 @@ fn not_while_a_thread_sleeps_that_could_wake_somebody() {
         let event = event.clone();
         move || event.wait()
     });
+    let status = ThreadStatus::of_current();
     let other = thread::spawn(move || {
-        // Longer than a hub is quiet before it asks.
-        thread::sleep(Duration::from_millis(500));
+        // A hub that nothing wakes does so itself, to ask, and sleeps again.
+        status.until_asleep_again(3);
         event.set();
     });
     assert!(waits.get().is_ok());

@@ -7,6 +7,9 @@
 mod child;
 #[path = "common/patched.rs"]
 mod patched;
+#[path = "common/thread_status.rs"]
+#[expect(dead_code, reason = "nobody has to sleep again")]
+mod thread_status;
 #[path = "common/waiting.rs"]
 mod waiting;
 
@@ -21,8 +24,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use iora::sync::Event;
 use libc::c_int;
 use patched::{in_greenlet, pair, pipe, watched};
+use thread_status::ThreadStatus;
 use waiting::until_parked;
 
 /// Long enough that nothing else takes as long.
@@ -82,13 +87,18 @@ fn a_handler_that_blocks_stops_the_thread_and_switches_nothing() {
             let (mut read, write) = pipe();
             fill(&write);
             INTO.store(write.as_raw_fd(), Ordering::SeqCst);
+            let status = ThreadStatus::of_current();
+            let drained = status.clone();
             let drainer = thread::spawn(move || {
                 for _ in 0..2 {
                     while !INSIDE.swap(false, Ordering::SeqCst) {
                         thread::yield_now();
                     }
-                    // Others would get turns meanwhile.
-                    thread::sleep(Duration::from_millis(20));
+                    // The thread stops, or others get turns.
+                    let turns = TURNS.load(Ordering::SeqCst);
+                    while !drained.is_asleep() && TURNS.load(Ordering::SeqCst) == turns {
+                        thread::yield_now();
+                    }
                     read.read_exact(&mut [0; 4096]).unwrap();
                 }
                 read
@@ -109,14 +119,18 @@ fn a_handler_that_blocks_stops_the_thread_and_switches_nothing() {
             fill(&write);
             // SAFETY: the calling thread's own.
             let thread = unsafe { libc::pthread_self() };
+            let handled = Arc::new(Event::new());
+            let twin = handled.clone();
             let sender = thread::spawn(move || {
-                thread::sleep(Duration::from_millis(20));
+                status.until_asleep();
                 // SAFETY: the thread waits for this one to end.
                 unsafe { libc::pthread_kill(thread, libc::SIGUSR1) };
+                while CALLS.load(Ordering::SeqCst) < 2 {
+                    thread::yield_now();
+                }
+                twin.set();
             });
-            while CALLS.load(Ordering::SeqCst) < 2 {
-                iora::sleep(Duration::from_millis(5));
-            }
+            handled.wait();
             // A handler is done, and greenlets park again.
             let sleeper = iora::spawn(|| thread::sleep(Duration::from_millis(1)));
             until_parked(&sleeper, "sleep");
@@ -232,8 +246,9 @@ impl Drop for Calls {
         thread::sleep(Duration::from_millis(5));
         assert!(begun.elapsed() >= Duration::from_millis(5));
         let (mut one, mut other) = pair();
+        let status = ThreadStatus::of_current();
         let writer = thread::spawn(move || {
-            thread::sleep(Duration::from_millis(5));
+            status.until_asleep();
             other.write_all(b"word").unwrap();
         });
         let mut word = [0; 4];
@@ -324,9 +339,10 @@ fn a_killed_greenlet_makes_calls_while_it_unwinds() {
         });
         until_parked(&victim, "sleep");
         let (go, gone) = mpsc::channel();
+        let status = ThreadStatus::of_current();
         let sender = thread::spawn(move || {
             gone.recv().unwrap();
-            thread::sleep(Duration::from_millis(20));
+            status.until_asleep();
             (&other).write_all(b"word").unwrap();
         });
         go.send(()).unwrap();

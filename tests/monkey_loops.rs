@@ -3,6 +3,8 @@
 #![expect(unsafe_code, reason = "calls functions of libc")]
 #![expect(clippy::multiple_unsafe_ops_per_block, reason = "one of two calls")]
 
+#[path = "common/beside.rs"]
+mod beside;
 #[path = "common/child.rs"]
 mod child;
 #[path = "common/patched.rs"]
@@ -17,7 +19,8 @@ use std::ptr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use patched::{beside_another, in_greenlet, pair};
+use beside::beside_another;
+use patched::{in_greenlet, pair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[test]

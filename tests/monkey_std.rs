@@ -2,6 +2,8 @@
 #![cfg(all(feature = "monkey", target_os = "linux", target_env = "gnu"))]
 #![expect(unsafe_code, reason = "some descriptors are made by libc's functions")]
 
+#[path = "common/beside.rs"]
+mod beside;
 #[path = "common/patched.rs"]
 mod patched;
 
@@ -16,8 +18,9 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, OnceLock, RwLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use beside::beside_another;
 use iora::monkey;
-use patched::{beside_another, in_greenlet, pair, pipe};
+use patched::{in_greenlet, pair, pipe};
 
 /// Long enough that nothing else takes as long.
 const LONG: Duration = Duration::from_secs(30);

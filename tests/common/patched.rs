@@ -1,11 +1,9 @@
 //! For tests of hooks: a greenlet in a process with everything patched, and descriptors of all kinds.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -19,28 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn in_greenlet<R: 'static>(f: impl FnOnce() -> R + 'static) -> R {
     iora::monkey::patch_all().expect("the hooks are reached");
     watched(|| iora::spawn(f).get().expect("it returned"))
-}
-
-/// As [`in_greenlet`], while another greenlet takes short naps. It has to have had a turn while `f` waited: its alarm rings
-/// before what `f` waits for.
-#[track_caller]
-pub(crate) fn beside_another<R: 'static>(f: impl FnOnce() -> R + 'static) -> R {
-    in_greenlet(|| {
-        let turns = Rc::new(Cell::new(0));
-        let counted = turns.clone();
-        let other = iora::spawn(move || {
-            loop {
-                counted.set(counted.get() + 1);
-                iora::sleep(Duration::from_millis(1));
-            }
-        });
-        iora::yield_now();
-        let before = turns.get();
-        let value = f();
-        assert!(turns.get() > before, "nobody else had a turn");
-        other.kill();
-        value
-    })
 }
 
 /// Runs `f`; a process in which it does not return is ended.
