@@ -8,6 +8,8 @@
 #[expect(unsafe_code, reason = "makes descriptors")]
 #[expect(dead_code, reason = "no descriptors are needed here")]
 mod patched;
+#[path = "common/rounds.rs"]
+mod rounds;
 #[path = "common/waiting.rs"]
 mod waiting;
 
@@ -19,12 +21,11 @@ use std::thread;
 use std::time::Duration;
 
 use patched::{in_greenlet, watched};
+use rounds::{SOON, rounds};
 use waiting::until_parked;
 
 /// How often each hub spawns its greenlets.
 const ROUNDS: usize = 150;
-/// So soon that it expires in all places.
-const SOON: Duration = Duration::from_micros(60);
 
 /// Calls `job` from greenlets of two hubs, of which some are killed and some time out, and from a plain thread.
 fn stress(job: impl Fn() + Send + Sync + 'static) {
@@ -34,22 +35,7 @@ fn stress(job: impl Fn() + Send + Sync + 'static) {
         let job = job.clone();
         move || (0..ROUNDS).for_each(|_| job())
     };
-    let hub = move || {
-        for round in 0..ROUNDS {
-            let jobs: Vec<_> = (0..5)
-                .map(|number| {
-                    let job = job.clone();
-                    iora::spawn(move || match number {
-                        0 => iora::timeout(SOON, || job()).unwrap_or(()),
-                        _ => job(),
-                    })
-                })
-                .collect();
-            (0..round % 4).for_each(|_| iora::yield_now());
-            jobs[1].kill();
-            iora::joinall(&jobs, None);
-        }
-    };
+    let hub = move || rounds(ROUNDS, &job);
     watched(|| {
         let threads = [thread::spawn(hub.clone()), thread::spawn(hub), thread::spawn(plain)];
         threads.into_iter().for_each(|thread| thread.join().unwrap());
@@ -264,12 +250,34 @@ fn a_thread_that_is_parked_for_real_is_woken_beside_its_greenlets() {
     });
 }
 
+/// What each greenlet sends into its channel.
+const ITEMS: u64 = 200;
+
+/// A hub on a thread of its own, with a greenlet for each of `sends`, which sends all items by it.
+fn sent_by_a_hub(sends: Vec<impl Fn(u64) + Send + 'static>) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let all: Vec<_> = sends
+            .into_iter()
+            .map(|send| iora::spawn(move || (1..=ITEMS).for_each(send)))
+            .collect();
+        all.into_iter().for_each(|one| one.get().unwrap());
+    })
+}
+
+/// What each of `receivers` receives until its end, summed up by a greenlet.
+fn sums(receivers: Vec<impl IntoIterator<Item = u64> + 'static>) -> Vec<u64> {
+    let all: Vec<_> = receivers
+        .into_iter()
+        .map(|receiver| iora::spawn(move || receiver.into_iter().sum::<u64>()))
+        .collect();
+    all.into_iter().map(|one| one.get().unwrap()).collect()
+}
+
 #[test]
 fn channels_between_hubs() {
     // Of every capacity, several receivers on one thread, senders on another hub and on a plain thread.
     iora::monkey::patch_all().unwrap();
     watched(|| {
-        const ITEMS: u64 = 200;
         for capacity in [0, 1, 7] {
             let (senders, receivers): (Vec<_>, Vec<_>) = (0..4).map(|_| mpsc::sync_channel::<u64>(capacity)).unzip();
             let twins = senders.clone();
@@ -278,38 +286,16 @@ fn channels_between_hubs() {
                     twins.iter().for_each(|sender| sender.send(item).unwrap());
                 }
             });
-            let hub = thread::spawn(move || {
-                let all: Vec<_> = senders
-                    .into_iter()
-                    .map(|sender| iora::spawn(move || (1..=ITEMS).for_each(|item| sender.send(item).unwrap())))
-                    .collect();
-                all.into_iter().for_each(|one| one.get().unwrap());
-            });
-            let receivers: Vec<_> = receivers
-                .into_iter()
-                .map(|receiver| iora::spawn(move || receiver.iter().sum::<u64>()))
-                .collect();
-            for receiver in receivers {
-                assert_eq!(receiver.get().unwrap(), ITEMS * (ITEMS + 1));
-            }
+            let send = |sender: mpsc::SyncSender<u64>| move |item| sender.send(item).unwrap();
+            let hub = sent_by_a_hub(senders.into_iter().map(send).collect());
+            assert!(sums(receivers).iter().all(|sum| *sum == ITEMS * (ITEMS + 1)));
             plain.join().unwrap();
             hub.join().unwrap();
             let (senders, receivers): (Vec<_>, Vec<_>) =
                 (0..4).map(|_| crossbeam_channel::bounded::<u64>(capacity)).unzip();
-            let hub = thread::spawn(move || {
-                let all: Vec<_> = senders
-                    .into_iter()
-                    .map(|sender| iora::spawn(move || (1..=ITEMS).for_each(|item| sender.send(item).unwrap())))
-                    .collect();
-                all.into_iter().for_each(|one| one.get().unwrap());
-            });
-            let receivers: Vec<_> = receivers
-                .into_iter()
-                .map(|receiver| iora::spawn(move || receiver.iter().sum::<u64>()))
-                .collect();
-            for receiver in receivers {
-                assert_eq!(receiver.get().unwrap(), ITEMS * (ITEMS + 1) / 2);
-            }
+            let send = |sender: crossbeam_channel::Sender<u64>| move |item| sender.send(item).unwrap();
+            let hub = sent_by_a_hub(senders.into_iter().map(send).collect());
+            assert!(sums(receivers).iter().all(|sum| *sum == ITEMS * (ITEMS + 1) / 2));
             hub.join().unwrap();
         }
     });

@@ -3,6 +3,9 @@
 //!
 //! A test that loses one hangs. So each is given a minute, which it needs a small part of.
 
+#[path = "common/rounds.rs"]
+mod rounds;
+
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, mpsc};
@@ -15,13 +18,10 @@ use iora::sync::{
     AsyncResult, Barrier, BoundedSemaphore, Condvar, Event, Mutex, OnceCell, ReentrantMutex, RwLock, Select, Semaphore,
 };
 use iora::threadpool::ThreadPool;
+use rounds::{GREENLETS, SOON, rounds};
 
 /// How often each hub spawns its greenlets.
 const ROUNDS: usize = 200;
-/// How many greenlets it spawns at a time: the first of them times out, the second is killed.
-const GREENLETS: usize = 5;
-/// So soon that it expires in all places.
-const SOON: Duration = Duration::from_micros(60);
 /// So late that it is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -37,20 +37,7 @@ fn stress(job: impl Fn() + Send + Sync + 'static) {
         }
     };
     let hub = move || {
-        for round in 0..ROUNDS {
-            let jobs: Vec<_> = (0..GREENLETS)
-                .map(|number| {
-                    let job = job.clone();
-                    iora::spawn(move || match number {
-                        0 => iora::timeout(SOON, || job()).unwrap_or(()),
-                        _ => job(),
-                    })
-                })
-                .collect();
-            (0..round % 4).for_each(|_| iora::yield_now());
-            jobs[1].kill();
-            iora::joinall(&jobs, None);
-        }
+        rounds(ROUNDS, &job);
         done.send(()).unwrap();
     };
     let threads = [thread::spawn(hub.clone()), thread::spawn(hub), thread::spawn(plain)];
