@@ -70,6 +70,9 @@ struct Head {
 /// Room for the head, a whole number of cache lines.
 const HEAD: usize = size_of::<Head>().next_multiple_of(64);
 
+/// How many cache lines below the head [`Entrance::fetch`] fetches.
+const FETCHED: usize = 8;
+
 /// What is left of a stack below its coroutine's record.
 struct Lower(Stack);
 
@@ -190,13 +193,13 @@ impl Drop for Coroutine {
 }
 
 impl Entrance {
-    /// Has the processor fetch the record and the line below it, both of which [`resume`](Self::resume) will use, and
-    /// with them the address translation of the stack's first page. The coroutine need not be there any more.
+    /// Has the processor fetch the head and the lines below it, where the frames of a greenlet are that waits in shallow code,
+    /// and with them the address translation of the stack's first page. The coroutine need not be there any more.
     #[inline]
     pub(crate) fn fetch(self) {
-        let head = self.0.as_ptr();
-        prefetch(head);
-        prefetch(head.wrapping_byte_sub(64));
+        for line in 0..=FETCHED {
+            prefetch(self.0.as_ptr().wrapping_byte_sub(line * 64));
+        }
     }
 
     /// Switches to the coroutine's stack until it suspends or finishes.

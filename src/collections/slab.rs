@@ -16,6 +16,8 @@
 use std::fmt;
 use std::num::NonZeroU64;
 
+use crate::sys::prefetch::prefetch;
+
 /// Ends the list of vacant entries. No entry has this index.
 const NONE: u32 = u32::MAX;
 
@@ -181,6 +183,16 @@ impl<T> Slab<T> {
             entry.value.as_mut()
         } else {
             None
+        }
+    }
+
+    /// Has the processor fetch the value, if it is there: [`Slab::get`] will not have to wait for it then.
+    #[inline]
+    pub(crate) fn fetch(&self, key: Key) {
+        if let Some(entry) = self.entries.get(key.index()) {
+            prefetch(entry);
+            // Its end may lie in another line.
+            prefetch((&raw const *entry).wrapping_byte_add(size_of::<Entry<T>>() - 1));
         }
     }
 

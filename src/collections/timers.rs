@@ -229,6 +229,8 @@ impl<T> Timers<T> {
     fn place(&mut self, node: Node) {
         let tick = node.at >> TICK;
         if tick <= self.turned {
+            // It will be taken out soon, and those that are due with it have all been fetched by then.
+            self.values.fetch(node.key);
             self.soon.push(Reverse(node));
             return;
         }

@@ -272,15 +272,17 @@ impl Hub {
             for place in &mut due {
                 *place = self.alarms.borrow_mut().pop_due(now);
                 match place {
-                    // It has fired: there is nothing left to cancel.
-                    Some(Alarm::Wake(key)) => _ = self.with_task(*key, |task| task.alarm = None),
-                    Some(Alarm::Expire(..)) => {}
+                    Some(Alarm::Wake(key) | Alarm::Expire(key, _)) => self.tasks.borrow().fetch(*key),
                     None => break,
                 }
             }
             for place in &mut due {
                 match place.take() {
-                    Some(Alarm::Wake(key)) => self.wake(key, Reason::TimedOut),
+                    Some(Alarm::Wake(key)) => {
+                        // It has fired: there is nothing left to cancel.
+                        self.with_task(key, |task| task.alarm = None);
+                        self.wake(key, Reason::TimedOut);
+                    }
                     Some(Alarm::Expire(key, number)) => self.interrupt(key, Interrupt::Timeout(number)),
                     None => return,
                 }

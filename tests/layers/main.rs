@@ -21,7 +21,8 @@ use rules::Tree;
 /// The layers, lowest first. A new module needs a row, and thereby a decision.
 const LAYERS: &[&[&str]] = &[
     &["primitive"],
-    &["sys", "collections"],
+    &["sys"],
+    &["collections"],
     &["stack"],
     &["coroutine"],
     &["hub"],
