@@ -4,6 +4,7 @@
 //! hub's own business.
 
 #[cfg(not(loom))]
+mod alarm_clock;
 mod core;
 #[cfg(not(loom))]
 mod current;

@@ -1,20 +1,18 @@
 //! The only user of mio: readiness of descriptors, a waker for other threads, and a clock alarm.
 //!
 //! * Every descriptor is registered once, edge-triggered, for both directions; after that no `epoll_ctl`.
-//! * epoll's own timeout counts whole milliseconds. The alarm is a timer descriptor in the same epoll set instead: it
-//!   is armed only when the earliest deadline moves forward, and an alarm armed for a deadline that was cancelled costs
-//!   one needless turn. Edge-triggered, it is never read.
+//! * epoll's own timeout counts whole milliseconds. The alarm clock's timer descriptors are in the same epoll set instead.
 //! * After `fork` the child shares the parent's epoll set: it must not touch it. See [`process::forked`].
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
+use super::alarm_clock::{AlarmClock, BELLS};
 use crate::sys::process;
-use crate::sys::timer_fd::TimerFd;
 
 /// Readiness events taken from the kernel in one system call. Few, because the kernel looks at each descriptor when it
 /// reports it: whoever is woken then finds it in the processor's cache still.
@@ -23,8 +21,8 @@ const EVENTS: usize = 64;
 /// Token of the waker's descriptor; no source's token is as large.
 const WAKER: Token = Token(usize::MAX);
 
-/// Token of the alarm's descriptor.
-const ALARM: Token = Token(usize::MAX - 1);
+/// Tokens of the alarm clock's descriptors.
+const BELL: [Token; BELLS] = [Token(usize::MAX - 1), Token(usize::MAX - 2)];
 
 /// What an event says of a descriptor.
 #[derive(Clone, Copy, Debug)]
@@ -47,10 +45,8 @@ pub(super) struct Poller {
     poll: Poll,
     /// Filled by [`poll`](Self::poll).
     events: Events,
-    /// Fires at `armed`.
-    alarm: TimerFd,
-    /// When the alarm will fire, if it is set.
-    armed: Option<Instant>,
+    /// Ends a [`poll`](Self::poll) when it rings.
+    pub(super) clock: AlarmClock,
 }
 
 /// Wakes a poller from any thread.
@@ -71,14 +67,15 @@ impl Poller {
     pub(super) fn new() -> io::Result<(Poller, Waker)> {
         let poll = Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
-        let alarm = TimerFd::new()?;
-        poll.registry()
-            .register(&mut SourceFd(&alarm.as_raw_fd()), ALARM, Interest::READABLE)?;
+        let clock = AlarmClock::new()?;
+        for (bell, token) in clock.descriptors().iter().zip(BELL) {
+            poll.registry()
+                .register(&mut SourceFd(&bell.as_raw_fd()), token, Interest::READABLE)?;
+        }
         let poller = Poller {
             poll,
             events: Events::with_capacity(EVENTS),
-            alarm,
-            armed: None,
+            clock,
         };
         Ok((poller, Waker(waker)))
     }
@@ -105,27 +102,15 @@ impl Poller {
         self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()))
     }
 
-    /// Waits for events until `deadline` (`None`: for ever) and hands each to `on_event`. Never returns early because
-    /// of a signal that was handled, may return early for no reason.
-    pub(super) fn poll(&mut self, deadline: Option<Instant>, on_event: impl FnMut(u64, Readiness)) -> io::Result<()> {
-        self.arm(deadline)?;
+    /// Waits for events, or until the alarm clock rings, and hands each event to `on_event`. Never returns early because of a
+    /// signal that was handled, may return early for no reason.
+    pub(super) fn poll(&mut self, on_event: impl FnMut(u64, Readiness)) -> io::Result<()> {
         self.wait(None, on_event)
     }
 
     /// Hands the events that are there now to `on_event`.
     pub(super) fn poll_now(&mut self, on_event: impl FnMut(u64, Readiness)) -> io::Result<()> {
         self.wait(Some(Duration::ZERO), on_event)
-    }
-
-    /// Sets the alarm, unless one that is set already will ring before `deadline`.
-    fn arm(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        let Some(deadline) = deadline else { return Ok(()) };
-        if self.armed.is_some_and(|armed| armed <= deadline) {
-            return Ok(());
-        }
-        self.alarm.set(deadline)?;
-        self.armed = Some(deadline);
-        Ok(())
     }
 
     /// One call of the kernel.
@@ -143,7 +128,7 @@ impl Poller {
         for event in &self.events {
             match event.token() {
                 WAKER => {}
-                ALARM => self.armed = None,
+                token if let Some(bell) = BELL.iter().position(|bell| *bell == token) => self.clock.rang(bell),
                 Token(token) => {
                     let read_closed = event.is_read_closed() || event.is_error();
                     let write_closed = event.is_write_closed() || event.is_error();

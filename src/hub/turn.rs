@@ -24,17 +24,6 @@ use crate::coroutine::{Coroutine, Entrance, Status};
 /// Greenlets that run between two looks at alarms, inbox and descriptors.
 const BATCH: usize = 128;
 
-/// So long after the first deadline a sleeping hub wakes up when there are [`MANY`] alarms: those that are due meanwhile cost
-/// no turn of their own. To wake an idle processor costs as much as ten sleepers, because its caches are cold. At the
-/// median a sleep ends later by half of this.
-const GRAIN: Duration = Duration::from_micros(140);
-
-/// The same when there are fewer alarms: hardly more than one is due within it, unless they were set together.
-const FINE_GRAIN: Duration = Duration::from_micros(20);
-
-/// See [`GRAIN`].
-const MANY: usize = 64;
-
 /// Alarms that are taken out of the timers before anything is done.
 const FIRED: usize = 16;
 
@@ -202,22 +191,26 @@ impl Hub {
             self.remote.awake();
             return;
         }
-        let mut deadline = self.alarm_time();
+        let alarms = self.set_clock();
         let mut grace = Duration::from_millis(100);
-        let forever = deadline.is_none() && self.source_waiters.get() == 0;
+        let forever = !alarms && self.source_waiters.get() == 0;
         if forever {
-            deadline = Some(Instant::now() + grace);
             deadlock::go_quiet();
         }
         let asleep = self.spin.fall_asleep();
         loop {
+            let look = forever.then(|| Instant::now() + grace);
+            if let Some(at) = look {
+                let set = self.poller.borrow_mut().clock.set(at);
+                set.expect("iora: setting a timer failed");
+            }
             let mut events = 0;
-            let result = self.poller.borrow_mut().poll(deadline, |token, readiness| {
+            let result = self.poller.borrow_mut().poll(|token, readiness| {
                 events += 1;
                 self.source_event(token, readiness);
             });
             result.expect("iora: polling failed");
-            if !forever || events > 0 || self.remote.has_messages() || deadline.is_some_and(|at| Instant::now() < at) {
+            if events > 0 || self.remote.has_messages() || look.is_none_or(|at| Instant::now() < at) {
                 break;
             }
             // Nothing has happened for a while and nothing is pending here: is anybody left who could wake us?
@@ -226,7 +219,6 @@ impl Hub {
                 break;
             }
             grace = (grace * 2).min(Duration::from_secs(5));
-            deadline = Some(Instant::now() + grace);
         }
         if forever {
             deadlock::go_on();
@@ -239,11 +231,15 @@ impl Hub {
         self.read_inbox();
     }
 
-    /// When to wake up for alarms.
-    fn alarm_time(&self) -> Option<Instant> {
+    /// Has the clock ring in time for the alarms; `false` if there are none.
+    fn set_clock(&self) -> bool {
         let alarms = self.alarms.borrow();
-        let grain = if alarms.len() < MANY { FINE_GRAIN } else { GRAIN };
-        alarms.next_deadline().map(|deadline| deadline + grain)
+        let Some(first) = alarms.next_deadline() else {
+            return false;
+        };
+        let set = self.poller.borrow_mut().clock.set_for_alarms(first, alarms.len());
+        set.expect("iora: setting a timer failed");
+        true
     }
 
     /// An idle hub of a group asks for an unstarted greenlet: wakes the thread's own stack, which takes it.
@@ -269,13 +265,16 @@ impl Hub {
         // Some at a time: by the second look at a task it has been fetched, and those between meanwhile.
         let mut due = [const { None }; FIRED];
         loop {
+            let mut count = 0;
             for place in &mut due {
                 *place = self.alarms.borrow_mut().pop_due(now);
                 match place {
                     Some(Alarm::Wake(key) | Alarm::Expire(key, _)) => self.tasks.borrow().fetch(*key),
                     None => break,
                 }
+                count += 1;
             }
+            self.poller.borrow_mut().clock.fired(count);
             for place in &mut due {
                 match place.take() {
                     Some(Alarm::Wake(key)) => {
