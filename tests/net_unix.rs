@@ -219,6 +219,30 @@ fn datagrams_to_a_path_wait_for_room_in_its_queue() {
 }
 
 #[test]
+fn receiving_ends_when_it_is_shut_down_also_without_a_hub() {
+    let receive = |(socket, _other): (UnixDatagram, UnixDatagram)| {
+        socket.shutdown(Shutdown::Read).expect("connected");
+        let mut room = [0; 8];
+        (
+            socket.recv(&mut room).expect("an end"),
+            socket.recv_from(&mut room).expect("an end").0,
+        )
+    };
+    let pair = || UnixDatagram::pair().expect("descriptors");
+    let (one, two) = (pair(), pair());
+    assert_eq!(
+        thread::spawn(move || receive(one)).join().expect("did not panic"),
+        (0, 0)
+    );
+    assert_eq!(iora::spawn(move || receive(two)).get().expect("did not panic"), (0, 0));
+    let (socket, other) = pair();
+    other.send(b"before").expect("room");
+    socket.shutdown(Shutdown::Read).expect("connected");
+    assert_eq!(socket.recv(&mut [0; 8]).expect("what came before"), 6);
+    assert_eq!(socket.recv(&mut [0; 8]).expect("the end"), 0);
+}
+
+#[test]
 fn modes_timeouts_and_ends_are_as_stds() {
     let (one, two) = UnixStream::pair().expect("a pair");
     one.set_read_timeout(Some(Duration::from_millis(5))).expect("sets");

@@ -127,14 +127,15 @@ impl Waiter {
 impl Sockets {
     /// Sockets towards these upstreams, for one of so many hubs. Opens none yet.
     pub(crate) fn new(upstreams: impl ExactSizeIterator<Item = SocketAddr>, hubs: usize) -> Sockets {
-        let each = (ALL_SOCKETS / (upstreams.len() * hubs).max(1)).clamp(1, MOST_SOCKETS);
+        let all = upstreams.len() * hubs;
+        let each = (ALL_SOCKETS / all.max(1)).clamp(1, MOST_SOCKETS);
         let slots = || (0..each).map(|_| RefCell::new(None)).collect();
         Sockets {
             upstreams: upstreams
                 .map(|address| Towards {
                     address,
                     slots: slots(),
-                    connections: Connections::new(address),
+                    connections: Connections::new(address, all),
                 })
                 .collect(),
         }

@@ -22,8 +22,10 @@ use iora::sync::Semaphore;
 
 use crate::upstream_query::{self, Match, UpstreamQuery};
 
-/// How many connections to an upstream there may be; who asks for one more parks.
+/// How many connections to an upstream there may be, if there are few upstreams; who asks for one more parks.
 const MOST_CONNECTIONS: usize = 16;
+/// How many there may be for all upstreams and hubs together, but for one each.
+const ALL_CONNECTIONS: usize = 128;
 /// How many of them are kept while they are idle.
 const MOST_IDLE: usize = 4;
 /// How long they are kept.
@@ -33,7 +35,7 @@ const IDLE: Duration = Duration::from_secs(5);
 pub(crate) struct Connections {
     /// Where they go.
     address: SocketAddr,
-    /// One for each that there may be beside the idle ones.
+    /// One for each that may have a question.
     places: Semaphore,
     /// Those that have no question, the one that was used last at the end.
     idle: RefCell<Vec<Idle>>,
@@ -50,11 +52,12 @@ struct Idle {
 }
 
 impl Connections {
-    /// Connections to this address; none yet.
-    pub(crate) fn new(address: SocketAddr) -> Rc<Connections> {
+    /// Connections to this address, one of so many upstreams of all hubs together; none yet.
+    pub(crate) fn new(address: SocketAddr, upstreams: usize) -> Rc<Connections> {
+        let most = (ALL_CONNECTIONS / upstreams.max(1)).clamp(1, MOST_CONNECTIONS);
         Rc::new(Connections {
             address,
-            places: Semaphore::new(MOST_CONNECTIONS),
+            places: Semaphore::new(most),
             idle: RefCell::default(),
             is_swept: Cell::new(false),
         })
