@@ -11,8 +11,9 @@
 //! ```
 //!
 //! The upper part was released lately and may have deep pages in memory: memory below the uppermost [`KEPT`] bytes. A
-//! release that finds [`DEEP_LIMIT`] such stacks takes the deep pages of the older half away, one system call for each:
-//! stacks that are used again and again stay at the upper end and never pay for it, and a burst pays once for each.
+//! release that finds [`DEEP_LIMIT`] such stacks takes the deep pages of the older half away, in one system call if the
+//! system can: stacks that are used again and again stay at the upper end and never pay for it, and a burst pays once for
+//! each.
 //! A release that finds [`WARM_LIMIT`] stacks sends its own to the slab.
 //!
 //! Invariants, of which the comments speak by number:
@@ -187,15 +188,14 @@ impl Class {
     fn trim(&self, count: usize) {
         let from = self.trimmed.get();
         let to = from + count;
-        for entry in &self.warm[from..to] {
+        let deep = self.warm[from..to].iter().filter_map(|entry| {
             let base = entry.get();
             let shallow = base - KEPT.min(self.size - page_size());
             let limit = base - self.size + page_size();
-            if limit < shallow {
-                // SAFETY: the pages are a warm stack's above its guard, and nobody uses it (invariant 2).
-                unsafe { map::discard(limit..shallow) };
-            }
-        }
+            (limit < shallow).then_some(limit..shallow)
+        });
+        // SAFETY: the pages are warm stacks' above their guards, and nobody uses those (invariant 2).
+        unsafe { map::discard_each(deep) };
         self.set_trimmed(to);
     }
 

@@ -84,6 +84,63 @@ pub(crate) unsafe fn discard(range: Range<usize>) {
     unsafe { libc::madvise(start, range.end - range.start, libc::MADV_DONTNEED) };
 }
 
+/// [`discard`]s each of the ranges, many in one system call where the system can (Linux 6.15 and newer).
+///
+/// # Safety
+///
+/// As [`discard`], for each of them.
+pub(crate) unsafe fn discard_each(ranges: impl IntoIterator<Item = Range<usize>>) {
+    const NOTHING: libc::iovec = libc::iovec {
+        iov_base: ptr::null_mut(),
+        iov_len: 0,
+    };
+    let mut ranges = ranges.into_iter();
+    let mut parts = [NOTHING; TOGETHER];
+    loop {
+        let (mut count, mut length) = (0, 0);
+        for (part, range) in parts.iter_mut().zip(&mut ranges) {
+            *part = libc::iovec {
+                iov_base: ptr::without_provenance_mut(range.start),
+                iov_len: range.end - range.start,
+            };
+            count += 1;
+            length += part.iov_len;
+        }
+        let parts = &parts[..count];
+        if count == 0 {
+            return;
+        }
+        // SAFETY: the caller owns the pages and what they hold is of no more use.
+        if unsafe { discard_together(parts) } == Some(length) {
+            continue;
+        }
+        for part in parts {
+            let start = part.iov_base.addr();
+            // SAFETY: as above.
+            unsafe { discard(start..start + part.iov_len) };
+        }
+    }
+}
+
+/// The most ranges that [`discard_each`] puts in one system call.
+const TOGETHER: usize = 64;
+
+/// Gives the memory of some ranges back: how many bytes that were, if the system can do it at all.
+///
+/// # Safety
+///
+/// As [`discard`], for each of them.
+unsafe fn discard_together(ranges: &[libc::iovec]) -> Option<usize> {
+    /// Stands for the calling thread's process; the libc crate does not have it yet.
+    const PIDFD_SELF: libc::c_int = -10_000;
+    let (start, count) = (ranges.as_ptr(), ranges.len());
+    let call = libc::SYS_process_madvise;
+    // SAFETY: the system reads the slice, which outlives the call; the caller owns the pages and what they hold is of no
+    // more use.
+    let result = unsafe { libc::syscall(call, PIDFD_SELF, start, count, libc::MADV_DONTNEED, 0) };
+    usize::try_from(result).ok()
+}
+
 /// How many pages of `range` are in memory: for tests, which check what was given back.
 #[cfg(test)]
 pub(crate) fn resident_pages(range: Range<usize>) -> usize {
@@ -133,6 +190,35 @@ mod tests {
         assert_eq!(resident_pages(mapping.range()), 2);
         assert_eq!(read(mapping.range().start), 7);
         assert_eq!(read(middle.start), 0);
+    }
+
+    #[test]
+    fn of_many_ranges_each_is_discarded_and_nothing_else() {
+        for count in [0, 1, TOGETHER - 1, TOGETHER, TOGETHER + 1, 3 * TOGETHER] {
+            let mapping = Mapping::new(2 * (count + 1) * page_size()).unwrap();
+            for page in mapping.range().step_by(page_size()) {
+                write(page, 7);
+            }
+            let page = |number| mapping.range().start + number * page_size();
+            // SAFETY: the pages are the mapping's, and the test has no further use for their content.
+            unsafe { discard_each((0..count).map(|number| page(2 * number)..page(2 * number + 1))) };
+            assert_eq!(resident_pages(mapping.range()), count + 2);
+            for number in 0..count {
+                assert_eq!((read(page(2 * number)), read(page(2 * number + 1))), (0, 7));
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_system_does_not_discard_together_is_discarded_one_by_one() {
+        let mapping = Mapping::new(3 * page_size()).unwrap();
+        let page = |number| mapping.range().start + number * page_size();
+        write(page(0), 7);
+        write(page(2), 7);
+        // The system gives up at the second, which is no page's address.
+        // SAFETY: the pages are the mapping's, and the test has no further use for their content.
+        unsafe { discard_each([page(0)..page(1), page(1) + 1..page(2), page(2)..page(3)]) };
+        assert_eq!(resident_pages(mapping.range()), 0);
     }
 
     #[test]
