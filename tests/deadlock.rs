@@ -7,6 +7,7 @@
 mod thread_status;
 
 use std::env;
+use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode};
 use std::rc::Rc;
@@ -15,7 +16,9 @@ use std::thread;
 use std::time::Duration;
 
 use iora::Ending;
+use iora::io::Source;
 use iora::sync::{Event, Mutex, Semaphore};
+use iora::threadpool::ThreadPool;
 use thread_status::ThreadStatus;
 
 /// Names the case that a child is to run.
@@ -29,6 +32,8 @@ macro_rules! cases {
 const CASES: &[(&str, fn())] = cases![
     g009_it_is_reported_with_a_line_for_each_greenlet,
     not_while_a_thread_sleeps_that_could_wake_somebody,
+    not_while_a_thread_of_the_pool_works,
+    a_wait_for_a_descriptor_that_is_over_does_not_count,
     not_while_a_timer_runs,
     that_of_two_hubs_is_told_to_both,
     it_unwinds_what_the_stack_held,
@@ -112,6 +117,26 @@ fn not_while_a_thread_sleeps_that_could_wake_somebody() {
     });
     assert!(waits.get().is_ok());
     other.join().unwrap();
+}
+
+fn not_while_a_thread_of_the_pool_works() {
+    let pool = ThreadPool::new(1);
+    // Its thread has been idle before.
+    pool.apply(ThreadStatus::of_current).until_asleep();
+    let status = ThreadStatus::of_current();
+    let waits = iora::spawn(move || pool.apply(move || status.until_asleep_again(3)));
+    waits.get().expect("did not panic");
+}
+
+fn a_wait_for_a_descriptor_that_is_over_does_not_count() {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let mut reader = Source::new(reader).expect("not a standard stream");
+    let reads = iora::spawn(move || reader.read(&mut [0]).expect("reads"));
+    iora::yield_now();
+    writer.write_all(b"x").expect("writes");
+    assert_eq!(reads.get().expect("did not panic"), 1);
+    let blocked = iora::spawn(|| Event::new().wait());
+    deadlock(|| blocked.join());
 }
 
 fn not_while_a_timer_runs() {

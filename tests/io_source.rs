@@ -2,9 +2,11 @@
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
+use iora::Greenlet;
 use iora::io::Source;
 
 #[path = "common/waiting.rs"]
@@ -110,4 +112,52 @@ fn an_operation_of_the_users_waits_as_ours_do() {
     assert_eq!(waiter.get().expect("did not panic").expect("reads"), 3);
     // Once before the wait and once after it.
     assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 2);
+}
+
+/// A greenlet that reads a byte.
+fn reading(reader: &Rc<Source<PipeReader>>) -> Greenlet<u8> {
+    let reader = reader.clone();
+    iora::spawn(move || {
+        let mut byte = [0];
+        (&*reader).read_exact(&mut byte).expect("reads");
+        byte[0]
+    })
+}
+
+#[test]
+fn who_leaves_the_line_is_not_waited_for() {
+    let (reader, mut writer) = sources();
+    let reader = Rc::new(reader);
+    let readers = [(); 3].map(|()| {
+        let job = reading(&reader);
+        until_parked(&job, "read");
+        job
+    });
+    readers[1].kill();
+    writer.write_all(&[1, 2]).expect("writes");
+    assert_eq!(readers.map(|job| job.get().ok()), [Some(1), None, Some(2)]);
+}
+
+#[test]
+fn a_newcomer_does_not_overtake_who_has_been_woken() {
+    let (reader, mut writer) = sources();
+    let reader = Rc::new(reader);
+    let first = Rc::new(reading(&reader));
+    until_parked(&*first, "read");
+    let newcomer = iora::spawn({
+        let (reader, first) = (reader.clone(), first.clone());
+        move || {
+            while format!("{first:?}").contains("parked") {
+                iora::yield_now();
+            }
+            let mut byte = [0];
+            (&*reader).read_exact(&mut byte).expect("reads");
+            byte[0]
+        }
+    });
+    iora::yield_now();
+    writer.write_all(&[1, 2]).expect("writes");
+    assert_eq!(newcomer.get().expect("did not panic"), 2);
+    first.join();
+    assert_eq!(first.value(), Some(&1));
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use iora::sync::Event;
-use iora::{Builder, Ending, Exit, Greenlet};
+use iora::{Builder, Ending, Exit, Greenlet, Timeout};
 
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(1);
@@ -443,4 +443,60 @@ fn what_a_link_spawns_as_its_thread_ends_never_runs_and_harms_nobody() {
     );
     let all = vec![Ending::Abandoned; 2];
     assert_eq!(spawned_by_links_of_a_thread_that_ends(true), (all, true));
+}
+
+#[test]
+fn nothing_is_raised_in_what_is_called_at_the_end() {
+    let job = iora::spawn(|| {
+        let mut timeout = Timeout::new(SHORT);
+        timeout.start();
+        std::mem::forget(timeout);
+    });
+    let (whole, last) = (Arc::new(AtomicBool::new(false)), Arc::new(Event::new()));
+    let (slow, end) = (whole.clone(), last.clone());
+    job.link(move |_| {
+        iora::sleep(20 * SHORT);
+        slow.store(true, Ordering::SeqCst);
+    });
+    job.link(move |_| end.set());
+    last.wait();
+    assert!(whole.load(Ordering::SeqCst));
+}
+
+#[test]
+fn one_that_is_left_behind_in_a_link_has_the_others_called() {
+    let called = Arc::new(AtomicU32::new(0));
+    let calls = called.clone();
+    thread::spawn(move || {
+        let job = iora::spawn(|| ());
+        job.link(|_| iora::sleep(LONG));
+        job.link(move |ending| {
+            assert_eq!(ending, Ending::Returned);
+            calls.fetch_add(1, Ordering::SeqCst);
+        });
+        iora::yield_now();
+        assert!(job.ready());
+    })
+    .join()
+    .unwrap();
+    assert_eq!(called.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_value_that_nobody_wants_may_panic_with_something_that_panics_too() {
+    struct Payload;
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            panic!("once too often");
+        }
+    }
+    struct Value;
+    impl Drop for Value {
+        fn drop(&mut self) {
+            std::panic::panic_any(Payload);
+        }
+    }
+    drop(iora::spawn(|| Value));
+    iora::yield_now();
+    assert_eq!(iora::spawn(|| 1).get().unwrap(), 1);
 }

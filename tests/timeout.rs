@@ -312,3 +312,11 @@ fn a_thread_that_has_no_greenlets_may_have_time_outs() {
     let result = std::thread::spawn(|| iora::timeout(SHORT, || iora::sleep(LONG)).is_err());
     assert!(result.join().unwrap());
 }
+
+#[test]
+fn one_whose_work_was_done_in_time_may_be_run_again() {
+    let mut timeout = Timeout::new(LONG);
+    assert_eq!(timeout.run(|| 1), Some(1));
+    assert!(!timeout.pending());
+    assert_eq!(timeout.run(|| 2), Some(2));
+}

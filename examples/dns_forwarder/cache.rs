@@ -342,6 +342,18 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_goes_first_and_then_the_next() {
+        let (cache, now) = (Cache::new(3, 1), Instant::now());
+        for name in ["a", "b", "c", "d", "e"] {
+            keep(&cache, name, now);
+        }
+        assert_eq!(
+            ["a", "b", "c", "d", "e"].map(|name| has(&cache, name, now)),
+            [false, false, true, true, true]
+        );
+    }
+
+    #[test]
     fn a_flood_of_random_names_does_not_push_out_what_is_asked_for() {
         let (cache, now) = (Cache::new(100, 1), Instant::now());
         for number in 0..50 {

@@ -298,3 +298,37 @@ impl Drop for Sent {
         self.socket.end_if_done();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::question::Query;
+    use crate::wire::RESPONSE;
+
+    #[test]
+    fn answers_are_handed_over_once_and_while_others_stop_waiting() {
+        // More than a greenlet may hand over before others run.
+        const QUERIES: usize = 400;
+        let peer = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let address = peer.local_addr().expect("bound");
+        let sockets = Sockets::new([address].into_iter(), ALL_SOCKETS);
+        let query = Rc::new(UpstreamQuery::new(&Query::for_root(), false, None));
+        let inbox = Rc::new(Queue::new());
+        let send = |_| sockets.send(0, Rc::clone(&query), &inbox).expect("sends");
+        let waiting: Vec<Sent> = (0..QUERIES).map(send).collect();
+        let answer = |sent: &Sent| {
+            let mut answer = query.message(sent.id);
+            answer[2] |= RESPONSE;
+            answer
+        };
+        let answers: Vec<Vec<u8>> = waiting.iter().map(answer).collect();
+        let socket = Rc::clone(&waiting[0].socket);
+        let leaving = iora::spawn(move || drop(waiting));
+        for answer in answers.iter().chain(&answers) {
+            socket.hand_over(answer);
+        }
+        assert_eq!(inbox.len(), QUERIES, "one letter each");
+        leaving.get().expect("nobody is in the way");
+        assert!(socket.waiting.borrow().is_empty());
+    }
+}

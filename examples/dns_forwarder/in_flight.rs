@@ -159,7 +159,9 @@ mod tests {
             panic!("two led")
         };
         drop(lead);
+        assert!(flight.answer.ready());
         assert!(flight.wait(Duration::from_secs(10)).is_none());
+        assert!(matches!(table.join(&key), Role::Lead(_)), "the next one tries");
     }
 
     #[test]

@@ -162,6 +162,9 @@ mod tests {
         let mut other = answer.clone();
         other[query.question_end - 3] = 28;
         assert_eq!(query.matches(&other), Match::No, "another type");
+        let mut other = answer.clone();
+        other[5] = 2;
+        assert_eq!(query.matches(&other), Match::No, "two questions");
     }
 
     #[test]

@@ -408,3 +408,17 @@ impl Drop for Joiner<'_> {
         self.0.set(None);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::hub::park::Unparker;
+
+    #[test]
+    fn a_join_that_is_woken_for_nothing_goes_on() {
+        let job = crate::spawn(|| (0..10).for_each(|_| crate::yield_now()));
+        let me = Unparker::current();
+        drop(crate::spawn(move || me.unpark()));
+        job.join();
+        assert!(job.ready());
+    }
+}
