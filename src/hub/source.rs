@@ -119,7 +119,7 @@ impl Registration {
     /// The result of an operation proves that there was no more to be had: the next waits for an event first.
     #[inline]
     pub(crate) fn drained(&self, direction: Direction) {
-        self.with_half(direction, |half| half.ready = half.closed || half.urgent);
+        self.with_half(direction, Half::drained);
     }
 
     /// An operation would have blocked: the next waits for an event first.
@@ -154,15 +154,15 @@ impl Registration {
         deadline: Option<Instant>,
         what: &'static str,
         turn: &mut Turn,
-    ) -> io::Result<Waited> {
+    ) -> Waited {
         let Some(hub) = current::hub() else {
-            return Ok(Waited::Refused);
+            return Waited::Refused;
         };
         let me = hub.running.get().unwrap_or(hub.root);
         loop {
             match hub.sources.borrow_mut().get_mut(self.key) {
-                None => return Ok(Waited::Closed),
-                Some(state) if state.ended => return Ok(Waited::Closed),
+                None => return Waited::Closed,
+                Some(state) if state.ended => return Waited::Closed,
                 Some(state) => {
                     let half = state.half(direction);
                     if turn.place.is_none() {
@@ -171,14 +171,14 @@ impl Registration {
                         turn.place = Some((*self, direction, me));
                     }
                     if (half.ready || half.closed) && half.waiters.front() == Some(me) {
-                        return Ok(Waited::Ready);
+                        return Waited::Ready;
                     }
                 }
             }
             match park::park(deadline, what) {
                 WakeReason::Unparked => {}
-                WakeReason::TimedOut => return Ok(Waited::TimedOut),
-                WakeReason::Refused => return Ok(Waited::Refused),
+                WakeReason::TimedOut => return Waited::TimedOut,
+                WakeReason::Refused => return Waited::Refused,
             }
         }
     }
@@ -207,34 +207,53 @@ pub(crate) struct Turn {
     place: Option<(Registration, Direction, Key)>,
 }
 
+impl Turn {
+    /// Leaves. With `drained`, the operation that was waited for proves that there was no more to be had.
+    #[inline]
+    pub(crate) fn leave(mut self, drained: bool) {
+        if let Some(place) = self.place.take() {
+            leave(place, drained);
+        }
+    }
+}
+
 impl Drop for Turn {
+    #[inline]
     fn drop(&mut self) {
-        let Some((registration, direction, me)) = self.place.take() else {
+        if let Some(place) = self.place.take() {
+            leave(place, false);
+        }
+    }
+}
+
+/// Leaves a place in a source's queue.
+fn leave((registration, direction, me): (Registration, Direction, Key), drained: bool) {
+    let Some(hub) = current::hub() else { return };
+    hub.source_waiters.set(hub.source_waiters.get() - 1);
+    let next = {
+        let mut sources = hub.sources.borrow_mut();
+        let Some(state) = sources.get_mut(registration.key) else {
             return;
         };
-        let Some(hub) = current::hub() else { return };
-        hub.source_waiters.set(hub.source_waiters.get() - 1);
-        let next = {
-            let mut sources = hub.sources.borrow_mut();
-            let Some(state) = sources.get_mut(registration.key) else {
-                return;
-            };
-            let half = state.half(direction);
-            half.waiters.remove(me);
-            if half.ready || half.closed {
-                half.waiters.front()
-            } else {
-                None
-            }
-        };
-        if let Some(next) = next {
-            hub.wake(next, Reason::Unparked);
+        let half = state.half(direction);
+        if drained {
+            half.drained();
         }
+        half.waiters.remove(me);
+        if half.ready || half.closed {
+            half.waiters.front()
+        } else {
+            None
+        }
+    };
+    if let Some(next) = next {
+        hub.wake(next, Reason::Unparked);
     }
 }
 
 impl Hub {
     /// An event of the poller.
+    #[inline]
     pub(super) fn source_ready(&self, key: Key, readiness: Readiness) {
         let (reader, writer) = {
             let mut sources = self.sources.borrow_mut();
@@ -250,8 +269,11 @@ impl Hub {
                 state.write.waiters.front().filter(|_| readiness.writable),
             )
         };
-        for waiter in [reader, writer].into_iter().flatten() {
-            self.wake(waiter, Reason::Unparked);
+        if let Some(reader) = reader {
+            self.wake(reader, Reason::Unparked);
+        }
+        if let Some(writer) = writer {
+            self.wake(writer, Reason::Unparked);
         }
     }
 

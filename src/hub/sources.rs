@@ -27,6 +27,14 @@ pub(super) struct Half {
     pub(super) waiters: Waiters,
 }
 
+impl Half {
+    /// An operation came up short: there is no more to be had before the next event, as far as that is a proof.
+    #[inline]
+    pub(super) fn drained(&mut self) {
+        self.ready = self.closed || self.urgent;
+    }
+}
+
 /// Tasks in order of arrival. Mostly there is one, which needs no memory elsewhere.
 #[derive(Default)]
 pub(super) struct Waiters {
@@ -44,23 +52,43 @@ impl Waiters {
     }
 
     /// Who came first.
+    #[inline]
     pub(super) fn front(&self) -> Option<Key> {
         self.first
     }
 
     /// One more, behind all others.
+    #[inline]
     pub(super) fn push_back(&mut self, key: Key) {
         match self.first {
             None => self.first = Some(key),
-            Some(_) => self.more.get_or_insert_default().push_back(key),
+            Some(_) => self.push_behind(key),
         }
     }
 
+    /// [`push_back`](Self::push_back) where somebody waits.
+    #[cold]
+    fn push_behind(&mut self, key: Key) {
+        self.more.get_or_insert_default().push_back(key);
+    }
+
     /// Takes one out, wherever it stands.
+    #[inline]
     pub(super) fn remove(&mut self, key: Key) {
+        if self.more.is_some() {
+            self.remove_among(key);
+        } else if self.first == Some(key) {
+            self.first = None;
+        }
+    }
+
+    /// [`remove`](Self::remove) where there are or were several.
+    #[cold]
+    fn remove_among(&mut self, key: Key) {
+        let Some(more) = &mut self.more else { return };
         if self.first == Some(key) {
-            self.first = self.more.as_mut().and_then(|more| more.pop_front());
-        } else if let Some(more) = &mut self.more {
+            self.first = more.pop_front();
+        } else {
             more.retain(|other| *other != key);
         }
     }
@@ -86,10 +114,47 @@ pub(super) struct SourceState {
 
 impl SourceState {
     /// One of the two directions.
+    #[inline]
     pub(super) fn half(&mut self, direction: Direction) -> &mut Half {
         match direction {
             Direction::Read => &mut self.read,
             Direction::Write => &mut self.write,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collections::slab::Slab;
+
+    #[test]
+    fn who_waits_leaves_from_any_place_and_the_others_keep_their_order() {
+        let mut slab = Slab::new();
+        let keys: Vec<Key> = (0..4).map(|number| slab.insert(number)).collect();
+        let mut waiters = Waiters::default();
+        let in_order = |waiters: &Waiters| waiters.iter().collect::<Vec<_>>();
+
+        waiters.push_back(keys[0]);
+        waiters.remove(keys[1]);
+        assert_eq!(waiters.front(), Some(keys[0]));
+        waiters.remove(keys[0]);
+        assert!(waiters.is_empty());
+
+        for key in &keys {
+            waiters.push_back(*key);
+        }
+        waiters.remove(keys[2]);
+        assert_eq!(in_order(&waiters), [keys[0], keys[1], keys[3]]);
+        waiters.remove(keys[0]);
+        assert_eq!(in_order(&waiters), [keys[1], keys[3]]);
+        waiters.push_back(keys[2]);
+        waiters.remove(keys[1]);
+        waiters.remove(keys[3]);
+        assert_eq!(in_order(&waiters), [keys[2]]);
+        waiters.remove(keys[2]);
+        assert!(waiters.is_empty());
+        waiters.push_back(keys[3]);
+        assert_eq!(in_order(&waiters), [keys[3]]);
     }
 }

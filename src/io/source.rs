@@ -195,9 +195,7 @@ impl<T: AsFd> Source<T> {
     ) -> io::Result<R> {
         park::spend();
         self.check_open()?;
-        let local = self.local(wait.direction);
-        let registration = local.map(|(registration, _)| registration);
-        let may_try = local.is_none_or(|(_, may_try)| may_try);
+        let (registration, may_try) = self.local(wait.direction);
         if may_try {
             match uninterrupted(|| operation(self.get_ref())) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -240,7 +238,7 @@ impl<T: AsFd> Source<T> {
         let mut turn = Turn::default();
         loop {
             let waited = match registration {
-                Some(registration) => registration.wait(direction, deadline, wait.what, &mut turn)?,
+                Some(registration) => registration.wait(direction, deadline, wait.what, &mut turn),
                 None => source::block_until_ready(self.get_ref().as_fd(), direction, deadline)?,
             };
             self.check_open()?;
@@ -258,9 +256,7 @@ impl<T: AsFd> Source<T> {
                     }
                 }
                 Ok(result) => {
-                    if let Some(registration) = registration.filter(|_| drained(&result)) {
-                        registration.drained(direction);
-                    }
+                    turn.leave(drained(&result));
                     return Ok(result);
                 }
                 Err(error) => return Err(error),
@@ -318,14 +314,31 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    /// The registration with the calling thread's hub, and whether to try before waiting.
-    #[inline]
-    fn local(&self, direction: Direction) -> Option<(Registration, bool)> {
-        let find = |registration: &Registration| registration.may_try(direction).map(|may| (*registration, may));
-        match find(self.first.get()?) {
-            None if self.has_more.load(Ordering::Acquire) => self.lock().iter().find_map(find),
-            found => found,
+    /// The registration with the calling thread's hub, if there is one, and whether to try before waiting.
+    #[inline(always)]
+    fn local(&self, direction: Direction) -> (Option<Registration>, bool) {
+        let Some(first) = self.first.get() else {
+            return (None, true);
+        };
+        match first.may_try(direction) {
+            Some(may_try) => (Some(*first), may_try),
+            None => self.local_elsewhere(direction),
         }
+    }
+
+    /// [`local`](Self::local) when the first registration is with another hub.
+    #[cold]
+    fn local_elsewhere(&self, direction: Direction) -> (Option<Registration>, bool) {
+        let find = |registration: &Registration| {
+            let may_try = registration.may_try(direction)?;
+            Some((Some(*registration), may_try))
+        };
+        if self.has_more.load(Ordering::Acquire)
+            && let Some(found) = self.lock().iter().find_map(find)
+        {
+            return found;
+        }
+        (None, true)
     }
 
     /// Registers with the calling thread's hub. `blocked` is the direction that was found not ready.

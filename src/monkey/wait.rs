@@ -143,11 +143,10 @@ impl Wait {
         let (direction, what) = (self.direction, self.what);
         let turn = &mut self.turn;
         match hooks::quietly(|| registration.wait(direction, deadline, what, turn)) {
-            Some(Ok(Waited::Ready)) => Next::Retry,
-            Some(Ok(Waited::TimedOut)) => Next::Fail(self.expired),
-            Some(Ok(Waited::Closed)) => Next::Fail(libc::EBADF),
-            Some(Ok(Waited::Refused)) => Next::Block,
-            Some(Err(error)) => Next::Fail(error.raw_os_error().unwrap_or(libc::EIO)),
+            Some(Waited::Ready) => Next::Retry,
+            Some(Waited::TimedOut) => Next::Fail(self.expired),
+            Some(Waited::Closed) => Next::Fail(libc::EBADF),
+            Some(Waited::Refused) => Next::Block,
             None => Next::Fail(libc::ECANCELED),
         }
     }

@@ -195,22 +195,24 @@ impl Socket {
     }
 
     /// How long a call may wait from now on.
+    #[inline]
     pub(super) fn limit(&self, direction: Direction) -> io::Result<Limit> {
         let settings = self.settings();
-        if settings.nonblocking.load(Ordering::Relaxed) {
-            return Ok(Limit::Now);
-        }
-        let known = settings.timeout(direction);
-        let timeout = match known.load(Ordering::Relaxed) {
-            UNKNOWN => {
-                let timeout = self.timeout(direction)?;
-                known.store(nanoseconds(timeout), Ordering::Relaxed);
-                timeout
-            }
-            NEVER => None,
-            nanoseconds => Some(Duration::from_nanos(nanoseconds)),
-        };
-        Ok(Limit::after(timeout))
+        Ok(match settings.timeout(direction).load(Ordering::Relaxed) {
+            _ if settings.nonblocking.load(Ordering::Relaxed) => Limit::Now,
+            NEVER => Limit::Never,
+            UNKNOWN => Limit::after(self.learn_timeout(direction)?),
+            nanoseconds => Limit::after(Some(Duration::from_nanos(nanoseconds))),
+        })
+    }
+
+    /// Asks the kernel for the time-out of one direction.
+    #[cold]
+    fn learn_timeout(&self, direction: Direction) -> io::Result<Option<Duration>> {
+        let timeout = self.timeout(direction)?;
+        let known = self.settings().timeout(direction);
+        known.store(nanoseconds(timeout), Ordering::Relaxed);
+        Ok(timeout)
     }
 
     /// Runs a call that waits as the user has set.
