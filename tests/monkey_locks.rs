@@ -250,6 +250,31 @@ fn a_thread_that_is_parked_for_real_is_woken_beside_its_greenlets() {
     });
 }
 
+#[test]
+fn a_second_greenlet_parks_after_the_hub_has_slept() {
+    in_greenlet(|| {
+        let done = Rc::new(Cell::new(false));
+        let park = || {
+            let done = done.clone();
+            let parked = iora::spawn(move || {
+                while !done.get() {
+                    thread::park();
+                }
+            });
+            until_parked(&parked, "thread::park");
+            parked
+        };
+        let first = park();
+        // While the hub sleeps the word says that the thread is parked.
+        iora::sleep(Duration::from_millis(1));
+        let second = park();
+        done.set(true);
+        thread::current().unpark();
+        first.get().unwrap();
+        second.get().unwrap();
+    });
+}
+
 /// What each greenlet sends into its channel.
 const ITEMS: u64 = 200;
 

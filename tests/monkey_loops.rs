@@ -54,6 +54,32 @@ fn poll_waits_for_any_of_several() {
 }
 
 #[test]
+fn poll_waits_for_both_of_two_entries_of_one_descriptor() {
+    in_greenlet(|| {
+        let (one, mut other) = pair();
+        one.set_nonblocking(true).unwrap();
+        let mut sent = 0;
+        while let Ok(count) = (&one).write(&[0; 1 << 16]) {
+            sent += count;
+        }
+        let reader = iora::spawn(move || {
+            other.read_exact(&mut vec![0; sent]).unwrap();
+            other
+        });
+        let entry = |events| libc::pollfd {
+            fd: one.as_raw_fd(),
+            events,
+            revents: 0,
+        };
+        let mut entries = [entry(libc::POLLIN), entry(libc::POLLOUT)];
+        // SAFETY: two entries.
+        assert_eq!(unsafe { libc::poll(entries.as_mut_ptr(), 2, -1) }, 1);
+        assert_eq!(entries.map(|entry| entry.revents), [0, libc::POLLOUT]);
+        drop(reader.get());
+    });
+}
+
+#[test]
 fn g084_poll_gives_up_in_time_and_knows_what_is_not_open() {
     let (one, other) = pair();
     beside_another(move || {

@@ -310,6 +310,22 @@ fn peeking_leaves_what_it_saw() {
 }
 
 #[test]
+fn what_came_in_time_is_read_though_the_hub_was_late() {
+    let (client, mut server) = pair();
+    let limit = Duration::from_millis(200);
+    server.set_read_timeout(Some(limit)).expect("connected");
+    let reader = iora::spawn(move || {
+        let mut byte = [0];
+        server.read(&mut byte).map(|count| (count, byte[0]))
+    });
+    until_parked(&reader, "recv");
+    // The hub hears of it only when the time is over as well.
+    socket2::SockRef::from(&client).send(b"x").expect("sends");
+    thread::sleep(limit);
+    assert_eq!(reader.get().expect("did not panic").expect("in time"), (1, b'x'));
+}
+
+#[test]
 fn urgent_data_in_the_stream_stops_no_reader_for_ever() {
     let (client, mut server) = pair();
     let reader = iora::spawn(move || {

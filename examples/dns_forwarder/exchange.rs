@@ -331,4 +331,30 @@ mod tests {
         leaving.get().expect("nobody is in the way");
         assert!(socket.waiting.borrow().is_empty());
     }
+    #[test]
+    fn a_socket_that_was_used_enough_goes_when_nobody_waits_for_it() {
+        let peer = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let address = peer.local_addr().expect("bound");
+        let sockets = Sockets::new([address].into_iter(), ALL_SOCKETS);
+        let old = sockets.socket(0).expect("opens");
+        old.uses_left.set(0);
+        let new = sockets.socket(0).expect("opens");
+        assert!(!Rc::ptr_eq(&old, &new));
+        iora::yield_now();
+        assert_eq!(Rc::strong_count(&old), 1, "its receiver has ended");
+    }
+
+    #[test]
+    fn who_asks_where_nobody_listens_is_told() {
+        let peer = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let address = peer.local_addr().expect("bound");
+        drop(peer);
+        let sockets = Sockets::new([address].into_iter(), 1);
+        let query = Rc::new(UpstreamQuery::new(&Query::for_root(), false, None));
+        let inbox = Rc::new(Queue::new());
+        let _sent = sockets.send(0, query, &inbox).expect("sends");
+        let letter = inbox.get_timeout(Duration::from_secs(10)).expect("a letter");
+        let refused = NoAnswer::Unreachable(io::ErrorKind::ConnectionRefused);
+        assert_eq!(letter.outcome, Err(refused));
+    }
 }

@@ -147,3 +147,30 @@ impl Queue {
             .is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_waits_for_the_word_is_woken() {
+        let words: Vec<AtomicU32> = (0..1024).map(|_| AtomicU32::new(7)).collect();
+        let address = |word: &AtomicU32| word.as_ptr().addr();
+        let (one, others) = words.split_first().expect("some");
+        let table = queue(address(one));
+        let other = others.iter().find(|word| std::ptr::eq(queue(address(word)), table));
+        let other = other.expect("there are fewer queues than words");
+        let (first, second) = (AtomicU8::new(WAITS), AtomicU8::new(WAITS));
+        assert!(
+            !table.enter(address(one), one, 8, false, &first),
+            "it holds something else"
+        );
+        assert!(table.enter(address(one), one, 7, false, &first));
+        assert!(table.enter(address(other), other, 7, false, &second));
+        assert_eq!(wake(address(other), usize::MAX).woken, 1);
+        assert_eq!([&first, &second].map(|how| how.load(Ordering::Relaxed)), [WAITS, WOKEN]);
+        assert!(table.leave(&first) && !table.leave(&second));
+        assert_eq!(table.count.load(Ordering::Relaxed), 0);
+        assert_eq!(wake(address(one), usize::MAX).woken, 0);
+    }
+}

@@ -481,9 +481,33 @@ mod tests {
     }
 
     #[test]
+    fn threads_that_have_become_too_many_end_when_they_are_done() {
+        let pool = ThreadPool::with_idle(2, Duration::from_secs(3600));
+        let (begun, begins) = mpsc::channel();
+        let jobs = [(); 2].map(|()| {
+            let begun = begun.clone();
+            let (go, wait) = mpsc::channel::<()>();
+            (pool.spawn(move || (begun.send(()), wait.recv()).1), go)
+        });
+        assert_eq!(begins.iter().take(2).count(), 2);
+        pool.resize(1);
+        for (job, go) in jobs {
+            go.send(()).unwrap();
+            job.join();
+        }
+        while pool.threads() > 1 {
+            thread::yield_now();
+        }
+        assert_eq!(pool.apply(|| 1), 1);
+    }
+
+    #[test]
     fn a_dropped_pool_ends_its_threads() {
-        let pool = ThreadPool::new(1);
+        let pool = ThreadPool::with_idle(1, Duration::from_secs(3600));
         pool.apply(|| ());
+        while pool.work.with(|view| view.nobody_in(THREADS)) {
+            thread::yield_now();
+        }
         let work = Arc::downgrade(&pool.work);
         drop(pool);
         while work.strong_count() > 0 {
