@@ -9,10 +9,10 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use iora::sync::Event;
-use iora::{Ending, Exit};
+use iora::{Ending, Exit, Greenlet};
 
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(1);
@@ -174,7 +174,7 @@ fn a_hub_ends_and_begins_many_times() {
 #[test]
 fn a_destructor_in_a_hub_that_ends_may_wait_for_another_greenlet() {
     on_a_thread(|| {
-        struct WaitsFor(Option<iora::Greenlet<()>>, Rc<Cell<bool>>);
+        struct WaitsFor(Option<Greenlet<()>>, Rc<Cell<bool>>);
         impl Drop for WaitsFor {
             fn drop(&mut self) {
                 // The thread unwinds: this must come back at once.
@@ -268,7 +268,7 @@ fn hubs_come_and_go_with_their_threads() {
             let alive = iora::spawn(|| iora::sleep(SHORT));
             assert!(alive.get().is_ok());
         });
-        left_behind.iter().for_each(iora::Greenlet::kill_nowait);
+        left_behind.iter().for_each(Greenlet::kill_nowait);
     }
 }
 
@@ -284,10 +284,10 @@ fn g004_a_hub_survives_what_a_message_to_it_drops() {
     }
     on_a_thread(|| {
         // Never raised: the greenlet has no park point left, and the payload is left over at its end.
-        let job = Rc::new(RefCell::new(None::<iora::Greenlet<()>>));
+        let job = Rc::new(RefCell::new(None::<Greenlet<()>>));
         let own = job.clone();
         let spawned = iora::spawn(move || {
-            let handle: iora::Greenlet<()> = own.borrow_mut().take().unwrap();
+            let handle: Greenlet<()> = own.borrow_mut().take().unwrap();
             let handle = thread::spawn(move || {
                 handle.throw(Box::new(Panics));
                 handle
@@ -382,11 +382,11 @@ fn a_greenlet_that_never_yields_lets_others_wait_and_no_more() {
 
 #[test]
 fn g012_time_spent_computing_does_not_shorten_a_sleep() {
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     while start.elapsed() < Duration::from_millis(5) {
         std::hint::spin_loop();
     }
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     iora::spawn(|| iora::sleep(Duration::from_millis(5))).join();
     assert!(start.elapsed() >= Duration::from_millis(5));
 }
@@ -402,4 +402,35 @@ fn many_timers_ring_in_order() {
         .into();
     iora::joinall(&jobs, None);
     assert_eq!(*log.borrow(), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn in_a_crowd_of_sleepers_that_comes_and_goes_each_sleeps_as_long_as_it_asked_to() {
+    let sleep = |quarters: u64| {
+        let (start, wanted) = (Instant::now(), Duration::from_micros(250 * quarters));
+        iora::sleep(wanted);
+        assert!(start.elapsed() >= wanted, "never early");
+    };
+    for _ in 0..3 {
+        let crowd: Vec<_> = (0..500)
+            .map(|number| {
+                iora::spawn(move || {
+                    for round in 0..5 {
+                        sleep(1 + (number * 31 + round) % 60);
+                    }
+                })
+            })
+            .collect();
+        let killed: Vec<_> = (0..100)
+            .map(|number| iora::spawn(move || sleep(5 + number % 40)))
+            .collect();
+        iora::spawn(move || sleep(20)).get().unwrap();
+        killed.iter().for_each(Greenlet::kill);
+        for job in crowd {
+            job.get().unwrap();
+        }
+        // What was set for the crowd rings, or not, for one alone.
+        sleep(1);
+        sleep(12);
+    }
 }
