@@ -16,6 +16,7 @@
 use std::fmt;
 use std::num::NonZeroU64;
 
+#[cfg(not(loom))]
 use crate::sys::prefetch::prefetch;
 
 /// Ends the list of vacant entries. No entry has this index.
@@ -187,6 +188,7 @@ impl<T> Slab<T> {
     }
 
     /// Has the processor fetch the value, if it is there: [`Slab::get`] will not have to wait for it then.
+    #[cfg(not(loom))]
     #[inline]
     pub(crate) fn fetch(&self, key: Key) {
         if let Some(entry) = self.entries.get(key.index()) {

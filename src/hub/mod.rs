@@ -5,6 +5,7 @@
 
 #[cfg(not(loom))]
 mod alarm_clock;
+#[cfg(not(loom))]
 mod core;
 #[cfg(not(loom))]
 mod current;
