@@ -63,7 +63,7 @@ impl Datagrams {
 
     /// The one at `index`, from the front.
     pub fn get(&self, index: usize) -> Option<Datagram<'_>> {
-        let slot = self.used.start + index;
+        let slot = self.used.start.checked_add(index)?;
         self.used.contains(&slot).then(|| Datagram {
             bytes: self.slots.datagram(slot),
             address: self.slots.address(slot),
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(all, [(&b"one"[..], Some(address)), (b"", None)]);
         assert!(datagrams.pop_front());
         assert_eq!(datagrams.get(0).expect("one left").bytes, b"");
-        assert_eq!(datagrams.get(1), None);
+        assert_eq!([datagrams.get(1), datagrams.get(usize::MAX)], [None; 2]);
         assert!(datagrams.pop_front());
         assert!(!datagrams.pop_front());
         assert!(datagrams.push(b"new", None));
