@@ -15,7 +15,7 @@
 //! 6. A getter that is unwound with an item in its hand passes it to the next, or puts it back before all others
 //!    (`capacity` may be exceeded by such items).
 
-use super::error::Failure;
+use super::error::{Failure, or_item};
 use super::front::Front;
 use super::store::Store;
 use crate::hub::park;
@@ -431,12 +431,11 @@ fn show<S: Store>(view: &mut Locked<'_, S>, item: &S::Item) {
 #[cold]
 fn show_now<S: Store>(view: &mut Locked<'_, S>, item: &S::Item) {
     let Some(copy) = view.state.copy else { return };
-    // Copied first: if that panics, nobody is granted nothing.
-    while !view.nobody_in(PEEKERS) {
-        let shown = copy(item);
-        if let Some(hand) = view.grant(PEEKERS) {
-            *hand = Some(shown);
-        }
+    // All copies first: if one panics, nobody has been granted anything, and all stand in line still.
+    let copies: Vec<S::Item> = (0..view.count_in(PEEKERS)).map(|_| copy(item)).collect();
+    for shown in copies {
+        let Some(hand) = view.grant(PEEKERS) else { return };
+        *hand = Some(shown);
     }
 }
 
@@ -446,15 +445,6 @@ fn close<S: Store>(view: &mut Locked<'_, S>) {
     view.grant_all(GETTERS);
     view.grant_all(PUTTERS);
     view.grant_all(PEEKERS);
-}
-
-/// The failure of a putter that still has its item.
-#[inline]
-fn or_item<T>(item: Option<T>, failure: Failure) -> Result<(), (Failure, T)> {
-    match item {
-        None => Ok(()),
-        Some(item) => Err((failure, item)),
-    }
 }
 
 /// What tests look at and do to it.

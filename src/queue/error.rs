@@ -176,6 +176,15 @@ pub(super) enum Failure {
     Refused,
 }
 
+/// The failure of a putter that still has its item.
+#[inline]
+pub(super) fn or_item<T>(item: Option<T>, failure: Failure) -> Result<(), (Failure, T)> {
+    match item {
+        None => Ok(()),
+        Some(item) => Err((failure, item)),
+    }
+}
+
 impl Failure {
     /// As the error of a `try_get`.
     pub(super) fn of_try_get(self) -> TryGetError {

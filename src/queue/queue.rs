@@ -109,7 +109,9 @@ transfer!(PriorityQueue, : Ord);
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::thread;
 
     /// Returns once so many getters and putters wait.
@@ -264,6 +266,31 @@ mod tests {
         });
         assert_eq!(queue.core.peeking(), 0);
         assert_eq!((second.unwrap().join().unwrap(), queue.get()), (Ok(2), Ok(2)));
+    }
+
+    #[test]
+    fn a_copy_that_panics_leaves_in_line_who_was_to_see_it() {
+        /// Is copied once.
+        struct Item(Arc<AtomicU32>);
+        impl Clone for Item {
+            fn clone(&self) -> Item {
+                assert_eq!(self.0.fetch_add(1, Ordering::Relaxed), 0, "once");
+                Item(self.0.clone())
+            }
+        }
+        let queue = Arc::new(Queue::new());
+        let peekers = [(); 2].map(|()| {
+            let there = queue.clone();
+            thread::spawn(move || there.peek().is_ok())
+        });
+        while queue.core.peeking() < 2 {
+            thread::yield_now();
+        }
+        let item = Item(Arc::default());
+        assert!(catch_unwind(AssertUnwindSafe(|| queue.put(item).is_ok())).is_err());
+        assert_eq!((queue.core.peeking(), queue.len()), (2, 0));
+        queue.close();
+        assert_eq!(peekers.map(|peeker| peeker.join().unwrap()), [false; 2]);
     }
 
     #[test]

@@ -115,6 +115,11 @@ impl<S: Handover<N>, const N: usize> View<'_, S, N> {
         })
     }
 
+    /// How many stand in `line`; counts them.
+    pub(crate) fn count_in(&self, line: usize) -> usize {
+        self.lines[line].iter().count()
+    }
+
     /// Whether nobody stands in `line`.
     #[inline]
     pub(crate) fn nobody_in(&self, line: usize) -> bool {
@@ -165,11 +170,6 @@ mod inspection {
         /// How many observe; counts them.
         pub(crate) fn count_observers(&self) -> usize {
             self.observers.count()
-        }
-
-        /// How many stand in `line`; counts them.
-        pub(crate) fn count_in(&self, line: usize) -> usize {
-            self.lines[line].iter().count()
         }
     }
 }
