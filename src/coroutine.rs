@@ -1,6 +1,6 @@
 //! The only place that switches stacks.
 //!
-//! A [`Coroutine`] owns a stack and what runs on it. Its hub *resumes* it from the thread's own stack; what runs on it
+//! A [`Coroutine`] owns a stack and what runs on it. Its hub *resumes* it, from the thread's own stack or another coroutine's; what runs on it
 //! *suspends* through the [`Suspender`] it was started with. Nothing here knows greenlets, wake-ups or the hub.
 //!
 //! ```text
@@ -244,6 +244,21 @@ impl Entrance {
     pub(crate) unsafe fn set_tag(self, tag: Option<NonNull<()>>) {
         // SAFETY: as in `tag`.
         unsafe { &(*self.0.as_ptr()).tag }.set(tag);
+    }
+
+    /// Remembers `errno` for what runs on the coroutine's stack.
+    ///
+    /// # Safety
+    ///
+    /// What calls runs on the coroutine's stack, or on top of it.
+    #[inline]
+    pub(crate) unsafe fn save_errno(self) -> errno::Saved {
+        // SAFETY: as in `suspend`.
+        let place = unsafe { &raw const (*self.0.as_ptr()).suspender };
+        // SAFETY: as in `suspend`.
+        let suspender = unsafe { place.read() };
+        // SAFETY: as in `suspend`.
+        unsafe { suspender.assume_init() }.errno.save()
     }
 
     /// Switches back to whoever resumed the coroutine; returns when it is resumed again.

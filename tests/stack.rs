@@ -72,6 +72,29 @@ fn an_overflow_after_a_park_and_on_another_thread_is_reported_too() {
 }
 
 #[test]
+fn an_overflow_is_told_of_who_runs_on_whose_stack_ever_the_loop_is() {
+    let name = "an_overflow_is_told_of_who_runs_on_whose_stack_ever_the_loop_is";
+    for culprit in ["lender", "borrower"] {
+        let output = child::in_child(name, &format!("export IORA_TEST_CULPRIT={culprit}"), || {
+            let culprit = std::env::var("IORA_TEST_CULPRIT").unwrap();
+            let sinks = |name: &'static str| {
+                let culprit = culprit == name;
+                let body = move || {
+                    // Each runs the other from its stack.
+                    (0..4).for_each(|_| iora::yield_now());
+                    if culprit { sink(0) } else { 0 }
+                };
+                Builder::new().name(name).spawn(body).unwrap()
+            };
+            let greenlets = [sinks("lender"), sinks("borrower")];
+            iora::joinall(&greenlets, None);
+        });
+        let text = child::assert_ended(&output, Some(6));
+        assert!(text.contains(&format!("greenlet \"{culprit}\" (#")), "{text}");
+    }
+}
+
+#[test]
 fn an_overflow_of_the_threads_own_stack_is_stds_affair() {
     let name = "an_overflow_of_the_threads_own_stack_is_stds_affair";
     let output = child::in_child(name, "", || {

@@ -7,7 +7,8 @@
 //! 3. A task is in the ready queue exactly once when its state says that it was woken, or when it is `Awake` and `running` does not hold
 //!    its key, and not at all otherwise. A task that yields is put there just before it gives up the thread.
 //! 4. `running` holds the key of whoever has the thread. The thread's own stack runs the loop while it is parked: then
-//!    `running` is `None` as long as no greenlet has the thread.
+//!    `running` is `None` as long as no greenlet has the thread. While the loop runs on a borrowed stack (see `lend`) it is left as
+//!    it was: nothing that looks at it runs there.
 #![expect(
     unsafe_code,
     reason = "what goes with a greenlet lies on its stack, and the fault handler reads it"
@@ -35,9 +36,10 @@ use super::{deadlock, report};
 use crate::collections::ring::Ring;
 use crate::collections::slab::{Key, Slab};
 use crate::collections::timers::{TimerKey, Timers};
-use crate::coroutine::Entrance;
+use crate::coroutine::{Entrance, Status};
 use crate::stack::overflow::Runner;
 use crate::stack::{self, Reservation};
+use crate::sys::errno;
 
 /// Operations that a greenlet may do without waiting before it has to yield.
 pub(super) const BUDGET: u32 = 128;
@@ -77,6 +79,24 @@ impl Foreground {
         unsafe { self.0.set_tag(job.map(NonNull::cast)) };
     }
 
+    /// Gives it the thread, until it gives it up or ends.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the loop, whose invariants those of `Entrance::resume` follow from.
+    #[inline]
+    pub(super) unsafe fn resume(self) -> Status {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.resume() }
+    }
+
+    /// Keeps `errno` as it is for that greenlet while others run from its stack.
+    #[inline]
+    pub(super) fn save_errno(self) -> errno::Saved {
+        // SAFETY: `new`'s promise: it is this greenlet that calls.
+        unsafe { self.0.save_errno() }
+    }
+
     /// Gives up the thread: switches to the hub's loop, and returns when the greenlet's turn comes.
     #[inline]
     pub(super) fn suspend(self) {
@@ -113,6 +133,8 @@ pub(crate) struct Hub {
     pub(super) blocked: Cell<Option<Key>>,
     /// The coroutine of the greenlet that runs; left over from the last one while none does.
     pub(super) foreground: Cell<Option<Foreground>>,
+    /// The loop runs on the stack of a greenlet that has given up the thread, and whoever has the thread was resumed from there.
+    pub(super) lent: Cell<bool>,
     /// The state in which the running task was found when its turn came.
     pub(super) found: Cell<State>,
     /// Whether the running task had interrupts when its turn came.
@@ -149,6 +171,7 @@ impl Hub {
             running: Cell::new(Some(root)),
             blocked: Cell::new(None),
             foreground: Cell::new(None),
+            lent: Cell::new(false),
             found: Cell::new(State::Parked),
             interrupted: Cell::new(false),
             budget: Cell::new(BUDGET),

@@ -24,6 +24,8 @@ pub(crate) mod interrupt;
 #[cfg(not(loom))]
 pub(crate) mod job;
 #[cfg(not(loom))]
+mod lend;
+#[cfg(not(loom))]
 mod make;
 #[cfg(not(loom))]
 pub(crate) mod nested;

@@ -314,8 +314,7 @@ impl Hub {
         } else if key == self.root {
             self.drive();
         } else {
-            let foreground = self.foreground.get().expect("a running greenlet can be suspended");
-            foreground.suspend();
+            self.give_up(key);
         }
         let found = self.found.get();
         if self.interrupted.get() {

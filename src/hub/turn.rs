@@ -1,6 +1,6 @@
 //! The hub's loop: run the ready, fire alarms, read the inbox, poll descriptors.
 //!
-//! It runs on the thread's own stack while that is parked. Greenlets run in the order in which they became ready; at
+//! It runs on the thread's own stack while that is parked, or for a while on one that a greenlet lends it. Greenlets run in the order in which they became ready; at
 //! most [`BATCH`] of them between two looks at the rest of the world, so that no chain of wake-ups starves a timer, a
 //! descriptor or another thread. When nothing is ready the hub sleeps in its poller.
 #![expect(
@@ -48,13 +48,10 @@ impl Hub {
     /// Runs whoever's turn it is; `false` if it is the thread's own stack.
     #[inline(always)]
     fn turn(&self) -> bool {
-        let taken = self.ready.taken();
-        if taken.wrapping_sub(self.looked.get()) >= BATCH {
+        if self.is_time_to_look() {
             self.look_around();
         }
-        if taken.is_multiple_of(AHEAD) {
-            self.fetch_ahead();
-        }
+        self.fetch_ahead();
         match self.ready.pop_front() {
             Some(key) if key == self.root => return false,
             Some(key) => self.run(key),
@@ -63,11 +60,17 @@ impl Hub {
         true
     }
 
+    /// Whether a batch has been run since the hub last looked at the rest of the world.
+    #[inline(always)]
+    pub(super) fn is_time_to_look(&self) -> bool {
+        self.ready.taken().wrapping_sub(self.looked.get()) >= BATCH
+    }
+
     /// Has the processor fetch the stacks that come next. Where there are many greenlets each is cold, in another page than
     /// all others, and fetching several at once takes hardly longer than fetching one.
     #[inline]
-    fn fetch_ahead(&self) {
-        if self.tasks.borrow().len() >= COLD {
+    pub(super) fn fetch_ahead(&self) {
+        if self.ready.taken().is_multiple_of(AHEAD) && self.tasks.borrow().len() >= COLD {
             self.fetch_stacks();
         }
     }
@@ -110,14 +113,15 @@ impl Hub {
         // both stacks. The thread-local is at hand, so it can begin with the next greenlet before that.
         let Some(hub) = current::hub() else { return };
         match status {
-            Status::Suspended => hub.running.set(None),
-            Status::Finished => hub.finish(),
+            Status::Suspended if !hub.lent.get() => hub.running.set(None),
+            _ => hub.finish(),
         }
     }
 
-    /// Clears away the greenlet that ran, which has ended.
+    /// Clears away the greenlet that ran, which has ended, on its own account or on a borrowed stack.
     #[inline]
     fn finish(&self) {
+        self.lent.set(false);
         let Some(key) = self.running.take() else { return };
         let mut tasks = self.tasks.borrow_mut();
         let left = tasks.remove_with(key, Task::take_rest);
