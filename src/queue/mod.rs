@@ -11,6 +11,7 @@ mod core;
 mod error;
 mod facade;
 mod front;
+mod locked;
 #[expect(clippy::module_inception, reason = "the queue among the queues")]
 mod queue;
 mod select;

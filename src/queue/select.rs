@@ -1,7 +1,8 @@
 //! Getting and putting as what a [`Select`](crate::sync::Select) waits for.
 
-use super::core::{Core, GETTERS, LINES, Locked, PUTTERS, State, can_get, can_put, get, put};
+use super::core::Core;
 use super::error::{Failure, GetError, PutError};
+use super::locked::{GETTERS, LINES, Locked, PUTTERS, State, can_get, can_put, get, put};
 use super::store::Store;
 use crate::sync::wait_queue::Claim;
 use crate::sync::{Choice, Deed};
