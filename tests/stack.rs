@@ -231,6 +231,28 @@ fn a_hundred_cycles_of_ten_thousand_greenlets_leave_memory_as_it_was() {
 }
 
 #[test]
+#[cfg_attr(
+    feature = "sanitizer",
+    ignore = "the sanitizer keeps what was freed for a while, and its shadow grows"
+)]
+fn stacks_of_those_who_end_on_a_borrowed_stack_are_used_again() {
+    let name = "stacks_of_those_who_end_on_a_borrowed_stack_are_used_again";
+    let output = child::in_child(name, "", || {
+        let cycle = || {
+            // Those that end later are run from the stack of the first that is left.
+            let jobs = [1, 2, 3].map(|yields| iora::spawn(move || (0..yields).for_each(|_| iora::yield_now())));
+            iora::joinall(&jobs, None);
+        };
+        (0..100).for_each(|_| cycle());
+        let before = resident_pages();
+        (0..5_000).for_each(|_| cycle());
+        let after = resident_pages();
+        assert!(after < before + 1000, "{before} pages, and then {after}");
+    });
+    child::assert_ended(&output, None);
+}
+
+#[test]
 fn deep_stacks_are_given_back() {
     let output = child::in_child("deep_stacks_are_given_back", "", || {
         iora::spawn(|| ()).join();
