@@ -294,6 +294,40 @@ mod tests {
     }
 
     #[test]
+    fn a_comparison_that_panics_leaves_nobody_waiting_who_was_let_in() {
+        /// Cannot be compared with the one that says so.
+        struct Item(u32, bool);
+        impl PartialEq for Item {
+            fn eq(&self, other: &Item) -> bool {
+                self.cmp(other).is_eq()
+            }
+        }
+        impl Eq for Item {}
+        impl PartialOrd for Item {
+            fn partial_cmp(&self, other: &Item) -> Option<std::cmp::Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+        impl Ord for Item {
+            fn cmp(&self, other: &Item) -> std::cmp::Ordering {
+                assert!(!self.1 && !other.1, "not to be compared");
+                self.0.cmp(&other.0)
+            }
+        }
+        let queue = Arc::new(PriorityQueue::bounded(2));
+        queue.put(Item(1, false)).unwrap();
+        queue.put(Item(2, false)).unwrap();
+        let there = queue.clone();
+        let putter = thread::spawn(move || there.put(Item(3, true)).is_ok());
+        while queue.core.waiting().1 == 0 {
+            thread::yield_now();
+        }
+        // The room that this makes is for the putter, whose item goes in with a comparison.
+        assert!(catch_unwind(AssertUnwindSafe(|| queue.get().is_ok())).is_err());
+        assert!(putter.join().unwrap(), "its item was taken");
+    }
+
+    #[test]
     fn room_made_by_who_gets_is_for_those_who_wait_first() {
         const PUTTERS: usize = 3;
         const EACH: usize = 2_000;

@@ -41,7 +41,6 @@ pub(crate) use self::manner::{End, Manner, Waited, deadline_after, refused};
 use self::observer::{Observation, Observed, Observer, Observers, Place};
 pub(crate) use self::section::{Broadcast, Handover, View};
 use self::section::{Inner, Section};
-use self::wakes::Wakes;
 use crate::hub::park::{self, WakeReason};
 use crate::primitive::{ShortGuard, ShortLock, const_unless_loom};
 use std::mem::ManuallyDrop;
@@ -146,11 +145,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
         place: &mut Option<Waiter<S::Ticket>>,
     ) -> Option<R> {
-        let mut section = Section {
-            aside: &self.aside,
-            inner,
-            wakes: Wakes::default(),
-        };
+        let mut section = Section::new(&self.aside, inner);
         let result = match attempt(&mut section.view()) {
             Ok(result) => Some(result),
             Err(ticket) => {
@@ -214,11 +209,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
     /// Takes the lock. No foreign code runs under it, so a panic there is a bug of ours and leaves the state whole.
     #[inline(always)]
     fn section(&self) -> Section<'_, S, N> {
-        Section {
-            aside: &self.aside,
-            inner: self.inner.lock(),
-            wakes: Wakes::default(),
-        }
+        Section::new(&self.aside, self.inner.lock())
     }
 }
 

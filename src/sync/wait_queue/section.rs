@@ -10,6 +10,7 @@ use super::manner::End;
 use super::observer::Observers;
 use super::wakes::Wakes;
 use crate::primitive::ShortGuard;
+use std::mem::ManuallyDrop;
 
 /// What a primitive tells its wait queue: what waiters carry, and what becomes of a grant whose waiter was unwound.
 pub(crate) trait Handover<const N: usize = 1>: Sized {
@@ -127,21 +128,32 @@ impl<S: Handover<N>, const N: usize> View<'_, S, N> {
     }
 }
 
-/// The lock, held, and whom to wake after it.
+/// The lock, held, and whom to wake after it. Its end is its drop, also when it is unwound, by an item's own code that panics:
+/// who was granted something until then is told.
 pub(super) struct Section<'a, S: Handover<N>, const N: usize> {
     /// What is reached without it too.
-    pub(super) aside: &'a S::Aside,
+    aside: &'a S::Aside,
     /// What it protects.
-    pub(super) inner: ShortGuard<'a, Inner<S, N>>,
+    pub(super) inner: ManuallyDrop<ShortGuard<'a, Inner<S, N>>>,
     /// Whom to wake.
-    pub(super) wakes: Wakes,
+    pub(super) wakes: ManuallyDrop<Wakes>,
 }
 
-impl<S: Handover<N>, const N: usize> Section<'_, S, N> {
+impl<'a, S: Handover<N>, const N: usize> Section<'a, S, N> {
+    /// Under this lock.
+    #[inline(always)]
+    pub(super) fn new(aside: &'a S::Aside, inner: ShortGuard<'a, Inner<S, N>>) -> Section<'a, S, N> {
+        Section {
+            aside,
+            inner: ManuallyDrop::new(inner),
+            wakes: ManuallyDrop::new(Wakes::default()),
+        }
+    }
+
     /// What a primitive may do in it.
     #[inline(always)]
     pub(super) fn view(&mut self) -> View<'_, S, N> {
-        let inner = &mut *self.inner;
+        let inner = &mut **self.inner;
         View {
             state: &mut inner.state,
             aside: self.aside,
@@ -154,10 +166,19 @@ impl<S: Handover<N>, const N: usize> Section<'_, S, N> {
     /// Unlocks; then wakes those who were granted something.
     #[inline(always)]
     pub(super) fn end(self) {
+        drop(self);
+    }
+}
+
+impl<S: Handover<N>, const N: usize> Drop for Section<'_, S, N> {
+    #[inline(always)]
+    fn drop(&mut self) {
         // SAFETY: the lock was held all the time, and the wakes go from here.
         unsafe { self.wakes.tell() };
-        drop(self.inner);
-        self.wakes.wake();
+        // SAFETY: it is not used after this.
+        unsafe { ManuallyDrop::drop(&mut self.inner) };
+        // SAFETY: as above.
+        unsafe { ManuallyDrop::take(&mut self.wakes) }.wake();
     }
 }
 
