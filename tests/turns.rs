@@ -271,3 +271,32 @@ fn errno_stays_ones_own_on_whose_stack_ever_the_loop_is() {
         greenlet.get().unwrap();
     }
 }
+
+#[test]
+fn who_only_yields_is_killed_at_its_next_turn_on_whose_stack_ever_the_loop_is() {
+    for begins_first in [true, false] {
+        let turns = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&turns);
+        let yields = move || {
+            loop {
+                counted.set(counted.get() + 1);
+                iora::yield_now();
+            }
+        };
+        let early = begins_first.then(|| iora::spawn(yields.clone()));
+        let (hand, taken) = (Rc::new(RefCell::new(None::<Greenlet<()>>)), Rc::clone(&turns));
+        let victim = Rc::clone(&hand);
+        let killer = iora::spawn(move || {
+            (0..5).for_each(|_| iora::yield_now());
+            let victim = victim.borrow_mut().take().unwrap();
+            let before = taken.get();
+            assert!(before >= 4);
+            victim.kill_nowait();
+            iora::yield_now();
+            assert!(victim.ready(), "it had its turn");
+            assert_eq!(taken.get(), before);
+        });
+        *hand.borrow_mut() = Some(early.unwrap_or_else(|| iora::spawn(yields)));
+        killer.get().unwrap();
+    }
+}

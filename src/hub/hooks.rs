@@ -31,9 +31,10 @@ pub(crate) fn may_park() -> bool {
     tasks.get(key).is_some_and(|task| task.hooks.unpatched == 0)
 }
 
-/// As [`may_park`], for calls that a signal handler may make too, which must not be parked there.
+/// As [`may_park`], for calls that a signal handler may make too, which must not be parked there. That is asked first: whoever
+/// the handler interrupted may have a task in hand without a mark that says so (`Hub::task`).
 pub(crate) fn may_wait() -> bool {
-    may_park() && !signals::in_handler()
+    !signals::in_handler() && may_park()
 }
 
 /// Enters (`true`) or leaves a scope in which hooks pass straight through for whoever runs.
