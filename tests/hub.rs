@@ -95,6 +95,59 @@ fn whoever_joins_from_another_thread_learns_of_the_end() {
     hub.join().unwrap();
 }
 
+/// Its destructor panics, and counts.
+struct Bomb(Arc<AtomicU32>);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        panic!("a payload that nobody caught");
+    }
+}
+
+/// Counts when it is dropped.
+struct Counts(Arc<AtomicU32>);
+
+impl Drop for Counts {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_was_thrown_at_those_who_are_leaked_unwinds_none_of_them() {
+    for explicit in [true, false] {
+        let (bombs, unwound) = <(Arc<AtomicU32>, Arc<AtomicU32>)>::default();
+        let jobs = on_a_thread({
+            let (bombs, unwound) = (bombs.clone(), unwound.clone());
+            move || {
+                let jobs: Vec<_> = (0..3)
+                    .map(|_| {
+                        let unwound = Counts(unwound.clone());
+                        iora::spawn(move || {
+                            let _unwound = unwound;
+                            iora::shield(|| iora::sleep(LONG));
+                        })
+                    })
+                    .collect();
+                iora::yield_now();
+                jobs.iter().for_each(|job| job.throw(Box::new(Bomb(bombs.clone()))));
+                // Not read any more.
+                thread::scope(|scope| {
+                    scope.spawn(|| jobs[0].throw(Box::new(Bomb(bombs.clone()))));
+                });
+                if explicit {
+                    iora::hub::end();
+                }
+                jobs
+            }
+        });
+        assert!(jobs.iter().all(|job| job.ending() == Some(Ending::Abandoned)));
+        assert_eq!(bombs.load(Ordering::Relaxed), 4);
+        assert_eq!(unwound.load(Ordering::Relaxed), 0, "unwound from outside");
+    }
+}
+
 #[test]
 fn a_link_of_one_that_resists_the_end_may_spawn() {
     // What a supervisor does: the link starts a new worker, on the hub that comes after.

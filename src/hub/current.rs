@@ -70,7 +70,10 @@ impl Drop for ThreadEnd {
             let Some(hub) = take_hub() else { break };
             hub.abandon_all();
         }
-        if let Some(remote) = REMOTE.take() {
+        // A hub that is left has the remote still: it is not for another thread then.
+        if let Some(remote) = REMOTE.take()
+            && HUB.get().is_none()
+        {
             remote.retire();
         }
     }

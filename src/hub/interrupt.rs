@@ -5,6 +5,8 @@
 //! them. Each is raised once; a greenlet may catch it and go on.
 
 use std::any::Any;
+use std::collections::VecDeque;
+use std::ops::DerefMut;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
 /// Something to raise in a greenlet at its next park point.
@@ -31,6 +33,13 @@ pub(crate) fn discard<T>(value: T) {
     // Even the payload may have a destructor that panics: that is once too often.
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(payload);
+    }
+}
+
+/// Drops what was thrown at somebody who is gone, each for itself: two destructors that panic are no panic within a panic.
+pub(crate) fn discard_all(thrown: Option<impl DerefMut<Target = VecDeque<Interrupt>>>) {
+    if let Some(mut thrown) = thrown {
+        thrown.drain(..).for_each(discard);
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Instant;
 use super::core::{Alarm, BUDGET, Hub};
 use super::current::{self, HubRef};
 use super::deadlock;
-use super::interrupt::Interrupt;
+use super::interrupt::{self, Interrupt};
 use super::remote::{Message, Remote};
 use super::task::{Reason, State, Task};
 use crate::collections::slab::Key;
@@ -212,8 +212,11 @@ fn block_thread(deadline: Option<Instant>) -> WakeReason {
     loop {
         let mut woken = false;
         for message in remote.messages() {
-            // Nothing but wake-ups can be meant for a thread without tasks.
-            woken |= matches!(message, Message::Wake(key) if key == me);
+            match message {
+                Message::Wake(key) => woken |= key == me,
+                // Nothing else can be meant for a thread without tasks. It is somebody else's: its destructor may do anything.
+                late => interrupt::discard(late),
+            }
         }
         if woken {
             return WakeReason::Unparked;

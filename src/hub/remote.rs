@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 
-use super::interrupt::Interrupt;
+use super::interrupt::{self, Interrupt};
 use super::poller::Waker;
 use crate::collections::inbox::Inbox;
 use crate::collections::slab::Key;
@@ -209,6 +209,6 @@ impl Remote {
 
     /// Drops what nobody will read. A destructor in a message may do anything but park.
     fn drop_messages(&self) {
-        self.inbox.drain().for_each(drop);
+        self.inbox.drain().for_each(interrupt::discard);
     }
 }

@@ -15,7 +15,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::interrupt::Interrupt;
+use super::interrupt::{self, Interrupt};
 use super::job::JobRef;
 use super::tree::Tree;
 use crate::collections::timers::TimerKey;
@@ -200,5 +200,7 @@ impl Task {
         // Values of greenlet-local variables belong to the greenlet's frames, not to whoever ends the thread.
         std::mem::forget(self.locals);
         std::mem::forget(self.tree);
+        // What was thrown at it is nobody's. A panic here would unwind past the tasks that have not been leaked yet.
+        interrupt::discard_all(self.interrupts);
     }
 }

@@ -129,8 +129,9 @@ impl Hub {
         drop(tasks);
         if let Some((Body::Begun(coroutine), rest)) = left {
             coroutine.finish();
-            if let Some(rest) = rest {
-                interrupt::discard(rest);
+            if let Some((thrown, locals, tree)) = rest {
+                interrupt::discard_all(thrown);
+                interrupt::discard((locals, tree));
             }
         }
         if last && self.ending.get() {
@@ -141,11 +142,15 @@ impl Hub {
     /// The kernel has no memory for a stack that was promised: the greenlet never runs.
     #[cold]
     fn abandon(&self, key: Key) {
-        let task = self.tasks.borrow_mut().remove(key);
-        if let Some(job) = task.and_then(|task| task.job) {
+        let Some(mut task) = self.tasks.borrow_mut().remove(key) else {
+            return;
+        };
+        if let Some(job) = task.job.take() {
             job.abandon();
             job.release();
         }
+        interrupt::discard_all(task.interrupts.take());
+        interrupt::discard(task);
     }
 
     /// Fires due alarms, reads the inbox and polls, without waiting.
