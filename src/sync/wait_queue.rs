@@ -99,12 +99,7 @@ impl<S: Handover<N>, const N: usize> WaitQueue<S, N> {
         what: &'static str,
         attempt: impl FnOnce(&mut View<'_, S, N>) -> Result<R, S::Ticket>,
     ) -> Waited<R, S::Ticket> {
-        let manner = Manner {
-            end: End::Back,
-            deadline,
-            blocking: false,
-        };
-        self.look().wait_so(manner, line, what, attempt, || ())
+        self.look().wait(line, deadline, what, attempt)
     }
 
     /// As [`WaitQueue::wait`], in this manner; `between` is called when it stands in line and has not parked yet (a condition
