@@ -191,6 +191,29 @@ fn the_value_of_one_that_returned_outlives_a_hub_that_ends_in_its_link() {
 }
 
 #[test]
+fn the_value_of_one_that_returned_outlives_a_thread_that_ends_in_the_destructor_of_its_local() {
+    /// Waits when it is dropped.
+    struct Stays;
+    impl Drop for Stays {
+        fn drop(&mut self) {
+            resist();
+        }
+    }
+    static STAYS: iora::Local<Stays> = iora::Local::new(|| Stays);
+    let (job, panicked) = on_a_thread(|| {
+        let job = iora::spawn(|| STAYS.with(|_| vec![1, 2, 3]));
+        let panicked = iora::spawn(|| STAYS.with(|_| panic!("on purpose")));
+        iora::yield_now();
+        assert!(!job.ready() && !panicked.ready(), "the destructors wait");
+        (job, panicked)
+    });
+    assert_eq!(job.ending(), Some(Ending::Returned));
+    assert_eq!(job.get().unwrap(), [1, 2, 3]);
+    let exit: Result<(), _> = panicked.get();
+    assert_eq!(exit.unwrap_err().panic_message(), Some("on purpose"));
+}
+
+#[test]
 fn a_timeout_of_a_hub_that_ended_leaves_the_timers_of_the_next_alone() {
     on_a_thread(|| {
         let mut old = iora::Timeout::new(LONG);

@@ -205,9 +205,10 @@ impl<T> Shared<T> {
     unsafe fn end_slowly(this: NonNull<Shared<T>>) {
         // SAFETY: invariant 5.
         let shared = unsafe { this.as_ref() };
+        let payload = drop_locals();
         // SAFETY: invariant 2: it has not ended.
         let outcome = unsafe { &mut *shared.outcome.get() };
-        let result = match (drop_locals(), outcome.take()) {
+        let result = match (payload, outcome.take()) {
             (Some(payload), Some(Ok(value))) => {
                 discard(value);
                 Err(Exit::from_payload(payload))
@@ -260,7 +261,11 @@ impl<T> Shared<T> {
         let shared = unsafe { job.cast::<Shared<T>>().as_ref() };
         // It may have ended already, and be parked in a link: then the outcome is the handle's.
         if !shared.phase.has_ended() {
-            shared.finish(Err(Exit::Abandoned));
+            // It may have returned, and be parked in the destructor of a local variable: that does not undo what came of it.
+            // SAFETY: invariant 2: it has not ended, and it does not run any more.
+            let outcome = unsafe { &mut *shared.outcome.get() };
+            let result = outcome.take();
+            shared.finish(result.unwrap_or(Err(Exit::Abandoned)));
         } else if let Some(completion) = shared.completion.get() {
             completion.call_links(Ending::Abandoned);
         }
