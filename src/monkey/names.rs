@@ -191,7 +191,11 @@ fn entry(info: &AddrInfo, flags: c_int, next: *mut addrinfo) -> Option<*mut addr
         }
     }
     let name = match &info.canonical_name {
-        Some(name) => copy_text(name)?,
+        Some(name) => copy_text(name).or_else(|| {
+            // All zeros: a list of one, without a name.
+            free(memory);
+            None
+        })?,
         None => ptr::null_mut(),
     };
     let whole = addrinfo {
