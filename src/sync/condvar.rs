@@ -102,6 +102,27 @@ impl Condvar {
         pair(guard, outcome)
     }
 
+    /// As [`wait_timeout`](Condvar::wait_timeout), for so many milliseconds; `false` if it timed out.
+    ///
+    /// # Errors
+    ///
+    /// If the mutex is poisoned; the error holds the guard and the outcome.
+    #[deprecated(since = "0.1.0", note = "there for code written for std: use `wait_timeout`")]
+    pub fn wait_timeout_ms<'a, T: ?Sized>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        ms: u32,
+    ) -> LockResult<(MutexGuard<'a, T>, bool)> {
+        let timeout = Duration::from_millis(u64::from(ms));
+        match self.wait_timeout(guard, timeout) {
+            Ok((guard, outcome)) => Ok((guard, !outcome.timed_out())),
+            Err(error) => {
+                let (guard, outcome) = error.into_inner();
+                Err(PoisonError::new((guard, !outcome.timed_out())))
+            }
+        }
+    }
+
     /// As [`wait_timeout`](Condvar::wait_timeout), again and again while `condition` holds, for `timeout` in all.
     ///
     /// # Errors

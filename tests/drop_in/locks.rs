@@ -1,4 +1,5 @@
 //! Locks, and what else waits for others.
+#![expect(deprecated, reason = "what std has, it has")]
 
 use std::fmt::{Debug, Display};
 use std::ops::{Deref, DerefMut};
@@ -42,6 +43,7 @@ methods! {
         for<'a> fn(&Condvar, Guard<'a>, fn(&mut Text) -> bool) -> LockResult<Guard<'a>>;
     Condvar::wait_timeout:
         for<'a> fn(&Condvar, Guard<'a>, Duration) -> LockResult<(Guard<'a>, WaitTimeoutResult)>;
+    Condvar::wait_timeout_ms: for<'a> fn(&Condvar, Guard<'a>, u32) -> LockResult<(Guard<'a>, bool)>;
     Condvar::wait_timeout_while::<Text, fn(&mut Text) -> bool>:
         for<'a> fn(&Condvar, Guard<'a>, Duration, fn(&mut Text) -> bool) -> LockResult<(Guard<'a>, WaitTimeoutResult)>;
     Condvar::notify_one: fn(&Condvar);
@@ -193,10 +195,24 @@ fn who_waits_is_notified_or_timed_out() {
     other();
     let (begun, short) = (Instant::now(), Duration::from_millis(20));
     // It may wake before its time: then it waits for the rest.
-    let (_guard, result) = changed
+    let (mut guard, result) = changed
         .wait_timeout_while(lock.lock().unwrap(), short, |_| true)
         .unwrap();
     assert!(result.timed_out() && begun.elapsed() >= short);
+    let (there, at_last) = (Arc::clone(&pair), 3);
+    let other = beside(move || {
+        *there.0.lock().unwrap() = at_last;
+        there.1.notify_one();
+    });
+    while *guard != at_last {
+        let (locked, in_time) = changed.wait_timeout_ms(guard, 600_000).unwrap();
+        assert!(in_time);
+        guard = locked;
+    }
+    other();
+    while let (locked, true) = changed.wait_timeout_ms(guard, 1).unwrap() {
+        guard = locked;
+    }
 }
 
 #[test]
