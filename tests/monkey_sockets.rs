@@ -337,6 +337,21 @@ fn peeking_takes_nothing() {
 }
 
 #[test]
+fn receiving_into_no_room_waits_for_something_and_reading_into_none_does_not() {
+    in_greenlet(|| {
+        let (mut one, mut other) = pair();
+        let fd = one.as_raw_fd();
+        // SAFETY: nothing is read.
+        assert_eq!(result(unsafe { libc::read(fd, ptr::null_mut(), 0) }), Ok(0));
+        let receiver = iora::spawn(move || recv(fd, &mut [], 0));
+        until_parked(&receiver, "recv");
+        other.write_all(b"x").unwrap();
+        assert_eq!(receiver.get().unwrap(), Ok(0));
+        assert_eq!(one.read(&mut [0; 2]).unwrap(), 1);
+    });
+}
+
+#[test]
 fn a_call_that_must_not_wait_does_not() {
     in_greenlet(|| {
         let (one, other) = pair();

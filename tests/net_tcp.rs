@@ -173,13 +173,28 @@ fn a_vectored_read_waits() {
 #[test]
 fn nothing_to_move_never_waits() {
     let (mut client, mut server) = pair();
-    assert_eq!(server.read(&mut []).expect("nothing"), 0);
     assert_eq!(server.read_vectored(&mut []).expect("nothing"), 0);
     assert_eq!(client.write(&[]).expect("nothing"), 0);
     assert_eq!(client.write_vectored(&[IoSlice::new(&[])]).expect("nothing"), 0);
     client.write_all(b"x").expect("writes");
     assert_eq!(server.read(&mut [0; 2]).expect("reads"), 1);
-    assert_eq!(server.read(&mut []).expect("nothing"), 0);
+    assert_eq!(server.read_vectored(&mut []).expect("nothing"), 0);
+}
+
+#[test]
+fn a_read_into_no_room_waits_for_something_and_leaves_it_there() {
+    let (mut client, mut server) = pair();
+    let reader = iora::spawn(move || {
+        let mut counts = vec![server.read(&mut []).expect("there is something")];
+        counts.extend([(); 3].map(|()| server.read(&mut [0; 1]).expect("reads")));
+        // The stream has ended.
+        counts.push(server.read(&mut []).expect("ends"));
+        counts
+    });
+    until_parked(&reader, "recv");
+    client.write_all(b"xy").expect("writes");
+    drop(client);
+    assert_eq!(reader.get().expect("did not panic"), [0, 1, 1, 0, 0]);
 }
 
 #[test]

@@ -152,7 +152,8 @@ pub(super) use timeouts;
 macro_rules! stream {
     ($type:ident, $short:expr) => {
         impl Read for &$type {
-            /// Parks the caller until there is something to read, the peer has ended the stream, or the time is out.
+            /// Parks the caller until there is something to read, the peer has ended the stream, or the time is out: as with std's,
+            /// also when the buffer is empty.
             #[inline]
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
                 self.0.read(buffer, $short)
@@ -181,7 +182,8 @@ macro_rules! stream {
         }
 
         impl Read for $type {
-            /// Parks the caller until there is something to read, the peer has ended the stream, or the time is out.
+            /// Parks the caller until there is something to read, the peer has ended the stream, or the time is out: as with std's,
+            /// also when the buffer is empty.
             #[inline]
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
                 (&*self).read(buffer)

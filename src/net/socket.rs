@@ -235,12 +235,10 @@ impl Socket {
         }
     }
 
-    /// Reads from a stream. Where `short` says so, less than what was asked for proves that there was no more.
+    /// Reads from a stream. Where `short` says so, less than what was asked for proves that there was no more. Into no room it
+    /// waits all the same, as recv(2) does.
     #[inline]
     pub(super) fn read(&self, buffer: &mut [u8], short: Short) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return self.source.check_open().map(|()| 0);
-        }
         let room = buffer.len();
         self.run(
             reading("recv"),
@@ -249,7 +247,7 @@ impl Socket {
         )
     }
 
-    /// As [`read`](Self::read), into several buffers.
+    /// As [`read`](Self::read), into several buffers. Into no room it never waits, as readv(2).
     pub(super) fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>], short: Short) -> io::Result<usize> {
         let room = total(buffers);
         if room == 0 {

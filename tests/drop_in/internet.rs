@@ -288,6 +288,24 @@ fn time_is_limited_where_it_is_said() {
 }
 
 #[test]
+fn a_read_into_no_room_waits_for_something() {
+    let (mut client, mut server) = pair();
+    let short = Duration::from_millis(20);
+    client.set_read_timeout(Some(short)).expect("open");
+    let begun = Instant::now();
+    // In vain: Linux says 0 or that it would block.
+    let _ = client.read(&mut []);
+    assert!(begun.elapsed() >= short);
+    assert_eq!(client.read_vectored(&mut []).expect("does not wait"), 0);
+    client.set_read_timeout(None).expect("open");
+    server.write_all(b"x").expect("writes");
+    assert_eq!(client.read(&mut []).expect("there is something"), 0);
+    assert_eq!(client.read(&mut [0; 2]).expect("it is there still"), 1);
+    drop(server);
+    assert_eq!(client.read(&mut []).expect("the end"), 0);
+}
+
+#[test]
 fn nothing_waits_where_it_must_not() {
     let listener = TcpListener::bind(FREE).expect("a free port");
     listener.set_nonblocking(true).expect("open");

@@ -181,6 +181,7 @@ fn time_is_limited_and_nothing_waits_where_it_must_not() {
     one.set_read_timeout(None).expect("open");
     one.set_nonblocking(true).expect("open");
     assert_eq!(kind(one.read(&mut [0; 1])), ErrorKind::WouldBlock);
+    assert_eq!(kind(one.read(&mut [])), ErrorKind::WouldBlock);
 
     let (left, _right) = UnixDatagram::pair().expect("descriptors");
     left.set_read_timeout(Some(short)).expect("open");
