@@ -37,7 +37,7 @@ impl Datagrams {
     ///
     /// # Panics
     ///
-    /// When `capacity` is zero.
+    /// When `capacity` is zero; when all of it is more than the address space.
     pub fn new(capacity: usize, size: usize) -> Datagrams {
         assert!(capacity > 0, "there must be room for a datagram");
         Datagrams {
@@ -173,5 +173,12 @@ mod tests {
         assert!(datagrams.pop_front());
         assert!(!datagrams.pop_front());
         assert!(datagrams.push(b"new", None));
+    }
+
+    #[test]
+    #[should_panic = "datagrams that fit in the address space"]
+    fn more_room_than_there_is_of_addresses_is_not_taken_for_little() {
+        // Together two bytes, as far as the lower digits go.
+        drop(Datagrams::new(3, usize::MAX / 3 + 1));
     }
 }

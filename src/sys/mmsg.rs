@@ -49,7 +49,15 @@ unsafe impl Sync for Slots {}
 
 impl Slots {
     /// `count` slots of `size` bytes.
+    ///
+    /// # Panics
+    ///
+    /// When these are more than the address space.
     pub(crate) fn new(count: usize, size: usize) -> Slots {
+        // What the kernel is told of each slot rests on it.
+        let all = count
+            .checked_mul(size)
+            .expect("datagrams that fit in the address space");
         // SAFETY: all zero is a valid address, if one of no family.
         let address: libc::sockaddr_in6 = unsafe { mem::zeroed() };
         // SAFETY: all zero is a valid vector, of nothing.
@@ -58,7 +66,7 @@ impl Slots {
         let header: libc::mmsghdr = unsafe { mem::zeroed() };
         Slots {
             size,
-            bytes: vec![0; count * size].into(),
+            bytes: vec![0; all].into(),
             lengths: vec![0; count].into(),
             addresses: vec![address; count].into(),
             vectors: vec![vector; count].into(),
