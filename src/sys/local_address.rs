@@ -65,15 +65,15 @@ fn arrived_at(message: &libc::msghdr) -> Option<IpAddr> {
     // SAFETY: null, or a whole header within the room.
     while let Some(control) = unsafe { header.as_ref() } {
         // SAFETY: a header of this message.
-        let data = unsafe { libc::CMSG_DATA(control) };
+        let data = unsafe { libc::CMSG_DATA(header) };
         match (control.cmsg_level, control.cmsg_type) {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                // SAFETY: what such a header is followed by; it may be unaligned.
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) if is_whole::<libc::in_pktinfo>(control) => {
+                // SAFETY: what such a header is followed by, all of it; it may be unaligned.
                 let info = unsafe { data.cast::<libc::in_pktinfo>().read_unaligned() };
                 // The local address, also of a datagram that was sent to many.
                 return Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into());
             }
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) if is_whole::<libc::in6_pktinfo>(control) => {
                 // SAFETY: as above.
                 let info = unsafe { data.cast::<libc::in6_pktinfo>().read_unaligned() };
                 let address = Ipv6Addr::from(info.ipi6_addr.s6_addr);
@@ -82,9 +82,17 @@ fn arrived_at(message: &libc::msghdr) -> Option<IpAddr> {
             _ => {}
         }
         // SAFETY: as for the first.
-        header = unsafe { libc::CMSG_NXTHDR(message, control) };
+        header = unsafe { libc::CMSG_NXTHDR(message, header) };
     }
     None
+}
+
+/// Whether a control message has a whole `T`. The kernel cuts the last one off where the room ends: other options of the socket
+/// may have filled it.
+fn is_whole<T>(control: &libc::cmsghdr) -> bool {
+    // SAFETY: it computes a number from a number.
+    let length = unsafe { libc::CMSG_LEN(size_of::<T>() as u32) };
+    control.cmsg_len as usize >= length as usize
 }
 
 /// Sends a datagram, without waiting, from this address of the machine.
@@ -151,6 +159,25 @@ fn put<T>(message: &mut libc::msghdr, level: i32, kind: i32, value: T) {
 mod tests {
     use super::*;
     use std::net::UdpSocket;
+
+    #[test]
+    fn a_message_that_was_cut_off_tells_nothing() {
+        let mut control: Control = [0; 8];
+        // SAFETY: all zero is a valid message, of nothing.
+        let mut message: libc::msghdr = unsafe { mem::zeroed() };
+        message.msg_control = control.as_mut_ptr().cast();
+        let info = libc::in_pktinfo {
+            ipi_ifindex: 0,
+            ipi_spec_dst: libc::in_addr { s_addr: 1 },
+            ipi_addr: libc::in_addr { s_addr: 0 },
+        };
+        put(&mut message, libc::IPPROTO_IP, libc::IP_PKTINFO, info);
+        assert!(arrived_at(&message).is_some());
+        // SAFETY: `put` has made it.
+        let header = unsafe { &mut *libc::CMSG_FIRSTHDR(&raw const message) };
+        header.cmsg_len -= 1;
+        assert_eq!(arrived_at(&message), None);
+    }
 
     #[test]
     fn the_address_is_told_and_can_be_said() {
