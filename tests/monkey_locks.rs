@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex, OnceLock, PoisonError, RwLock, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use patched::{in_greenlet, watched};
 use rounds::{SOON, rounds};
@@ -327,6 +327,44 @@ fn channels_between_hubs() {
 }
 
 #[test]
+fn whoever_wakes_a_hub_lets_nobody_run_before_it_is_done() {
+    // Each greenlet of a thread wakes the same hub again and again, just when that has gone to sleep, and does nothing else:
+    // a hook that let the other one run in the middle of that would leave it before a lock that cannot be freed.
+    in_greenlet(|| {
+        let hubs = iora::hubs(1).unwrap();
+        let wakers = [0, 1].map(|_| {
+            let (event, seen) = (Arc::new(iora::sync::Event::new()), Arc::new(AtomicBool::new(false)));
+            let (told, sees) = (event.clone(), seen.clone());
+            let sleeper = hubs.spawn(move || {
+                for _ in 0..1000 {
+                    told.wait();
+                    told.clear();
+                    sees.store(true, Ordering::SeqCst);
+                }
+            });
+            let waker = iora::spawn(move || {
+                for _ in 0..1000 {
+                    event.set();
+                    while !seen.swap(false, Ordering::SeqCst) {
+                        std::hint::spin_loop();
+                    }
+                    // Until it sleeps again, mostly.
+                    let at = Instant::now();
+                    while at.elapsed() < Duration::from_micros(50) {
+                        std::hint::spin_loop();
+                    }
+                }
+            });
+            (sleeper, waker)
+        });
+        for (sleeper, waker) in wakers {
+            waker.get().unwrap();
+            sleeper.get().unwrap();
+        }
+    });
+}
+
+#[test]
 fn what_is_said_of_channels_on_one_thread() {
     in_greenlet(|| {
         // What is there already is received; who waits is not woken by its own thread, only by its time limit.
@@ -413,7 +451,7 @@ fn what_is_said_of_parking_lot() {
 fn a_time_limit_of_a_condition_is_kept() {
     in_greenlet(|| {
         let (lock, condition) = (Mutex::new(()), Condvar::new());
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let limit = Duration::from_millis(30);
         let guard = lock.lock().unwrap();
         let (_guard, late) = condition.wait_timeout_while(guard, limit, |()| true).unwrap();

@@ -55,6 +55,9 @@ pub(super) struct Waker(mio::Waker);
 impl Waker {
     /// Makes the poller's present or next [`Poller::poll`] return.
     pub(super) fn wake(&self) {
+        // It is called with locks held, and the write is one that a hook sees: nobody else may run before it is done.
+        #[cfg(feature = "monkey")]
+        let _inside = super::hook_state::Inside::enter();
         // The only errors of a write to an eventfd are bugs of ours (a closed descriptor).
         if let Err(error) = self.0.wake() {
             debug_assert!(false, "waking a hub failed: {error}");
