@@ -469,8 +469,9 @@ impl Forwarder {
 
     fn signal(&self, name: &str) {
         assert!(
-            Command::new("kill")
-                .args([name, &self.child.id().to_string()])
+            // The shell's own `kill`: the program of that name is not on every system.
+            Command::new("sh")
+                .args(["-c", &format!("kill {name} {}", self.child.id())])
                 .status()
                 .unwrap()
                 .success()
