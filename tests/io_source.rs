@@ -2,9 +2,11 @@
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use iora::Greenlet;
 use iora::io::Source;
@@ -160,4 +162,31 @@ fn a_newcomer_does_not_overtake_who_has_been_woken() {
     assert_eq!(newcomer.get().expect("did not panic"), 2);
     first.join();
     assert_eq!(first.value(), Some(&1));
+}
+
+#[test]
+fn several_sources_of_one_descriptor_do_not_take_each_others_events() {
+    const LATE: Duration = Duration::from_secs(60);
+    const SIZE: usize = 1 << 20;
+    let (here, mut there) = UnixStream::pair().expect("a pair");
+    let here = Arc::new(here);
+    let source = || Source::new(here.clone()).expect("not a standard stream");
+    let (reader, writer) = (source(), source());
+    let reading = iora::spawn(move || reader.read_with(|stream| (&mut &**stream).read(&mut [0])));
+    until_parked(&reading, "read");
+    let writing = iora::spawn(move || {
+        let mut left = SIZE;
+        while left > 0 {
+            left -= writer
+                .write_with(|stream| (&mut &**stream).write(&vec![5; left]))
+                .expect("writes");
+        }
+    });
+    until_parked(&writing, "write");
+    let draining = thread::spawn(move || there.read_exact(&mut vec![0; SIZE]).map(|()| there));
+    assert!(writing.join_timeout(LATE), "the second has no events");
+    let mut there = draining.join().expect("did not panic").expect("reads");
+    there.write_all(&[3]).expect("writes");
+    assert!(reading.join_timeout(LATE), "the first has no events");
+    assert_eq!(reading.get().expect("did not panic").expect("reads"), 1);
 }

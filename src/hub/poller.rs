@@ -24,6 +24,9 @@ const WAKER: Token = Token(usize::MAX);
 /// Tokens of the alarm clock's descriptors.
 const BELL: [Token; BELLS] = [Token(usize::MAX - 1), Token(usize::MAX - 2)];
 
+/// What is asked of every descriptor. mio asks for edges.
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+
 /// What an event says of a descriptor.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Readiness {
@@ -85,16 +88,23 @@ impl Poller {
 
     /// Adds a descriptor. Its present readiness comes as an event of the next poll.
     ///
-    /// The kernel may know it still: it keeps an entry for a number as long as what it then stood for is open, by a
-    /// duplicate say. The entry is made anew then.
+    /// `AlreadyExists` if the kernel knows it. It keeps an entry for a number as long as what that stood for is open, by a
+    /// duplicate say.
     pub(super) fn register(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        let fd = fd.as_raw_fd();
         let token = Token(token as usize);
-        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
-        let registry = self.poll.registry();
-        match registry.register(&mut SourceFd(&fd), token, interest) {
+        self.poll
+            .registry()
+            .register(&mut SourceFd(&fd.as_raw_fd()), token, INTEREST)
+    }
+
+    /// As [`register`](Self::register), where nobody waits for an entry that the kernel may have: it is made anew.
+    pub(super) fn register_anew(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        match self.register(fd, token) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                registry.reregister(&mut SourceFd(&fd), token, interest)
+                let token = Token(token as usize);
+                self.poll
+                    .registry()
+                    .reregister(&mut SourceFd(&fd.as_raw_fd()), token, INTEREST)
             }
             result => result,
         }

@@ -13,7 +13,7 @@
 //! and each wakes the next when it leaves and the direction is still ready.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Instant;
 
@@ -86,8 +86,7 @@ impl Registration {
         state.read.ready = blocked != Direction::Read;
         state.write.ready = blocked != Direction::Write;
         let key = hub.sources.borrow_mut().insert(state);
-        let result = hub.poller.borrow().register(fd, key.to_bits());
-        if let Err(error) = result {
+        if let Err(error) = hub.register_source(fd, key) {
             hub.sources.borrow_mut().remove(key);
             return Err(error);
         }
@@ -190,8 +189,7 @@ impl Registration {
         }
         match current::hub().filter(|hub| std::ptr::eq(hub.remote, self.remote)) {
             Some(hub) => {
-                // Explicitly, because a duplicate of the descriptor may live on. Fails if the kernel has forgotten it.
-                let _ = hub.poller.borrow().deregister(fd);
+                hub.deregister_source(fd, self.key);
                 hub.end_source(self.key, closed);
             }
             // Its events find nobody once the message is read. If no duplicate lives, closing takes it out of the set.
@@ -277,10 +275,48 @@ impl Hub {
         }
     }
 
+    /// Adds a source's descriptor to the epoll set. If the kernel knows it already, another source has it, or had: then this one
+    /// waits by a duplicate of its own, because an entry has events for one.
+    fn register_source(&self, fd: BorrowedFd<'_>, key: Key) -> io::Result<()> {
+        let result = self.poller.borrow().register(fd, key.to_bits());
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.register_duplicate(fd, key),
+            result => result,
+        }
+    }
+
+    /// [`register_source`](Self::register_source) for a descriptor that the kernel knows.
+    #[cold]
+    fn register_duplicate(&self, fd: BorrowedFd<'_>, key: Key) -> io::Result<()> {
+        let duplicate = fd.try_clone_to_owned()?;
+        // What the kernel knows of a number that was free stands for nobody any more.
+        self.poller.borrow().register_anew(duplicate.as_fd(), key.to_bits())?;
+        if let Some(state) = self.sources.borrow_mut().get_mut(key) {
+            state.duplicate = Some(duplicate);
+        }
+        Ok(())
+    }
+
+    /// Takes a source's descriptor out of the epoll set. Explicitly, because a duplicate may live on.
+    fn deregister_source(&self, fd: BorrowedFd<'_>, key: Key) {
+        let is_own = match self.sources.borrow().get(key) {
+            Some(state) => state.duplicate.is_none(),
+            // It was in the set of a hub that is gone. In this one the descriptor may be another source's.
+            None => false,
+        };
+        if is_own {
+            // Fails if the kernel has forgotten it.
+            let _ = self.poller.borrow().deregister(fd);
+        }
+    }
+
     /// A source was dropped, or closed under whoever waits for it.
     pub(super) fn end_source(&self, key: Key, closed: bool) {
         if !closed {
-            self.sources.borrow_mut().remove(key);
+            let state = self.sources.borrow_mut().remove(key);
+            if let Some(duplicate) = state.and_then(|state| state.duplicate) {
+                let _ = self.poller.borrow().deregister(duplicate.as_fd());
+            }
             return;
         }
         let waiters: Vec<Key> = {

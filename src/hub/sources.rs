@@ -1,6 +1,7 @@
 //! The record of a registered descriptor in its hub's table.
 
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 
 use crate::collections::slab::Key;
 
@@ -110,6 +111,8 @@ pub(super) struct SourceState {
     pub(super) write: Half,
     /// The source was closed: every wait ends.
     pub(super) ended: bool,
+    /// What is in the epoll set in place of its descriptor, which was there already.
+    pub(super) duplicate: Option<OwnedFd>,
 }
 
 impl SourceState {
