@@ -275,6 +275,42 @@ fn a_second_greenlet_parks_after_the_hub_has_slept() {
     });
 }
 
+#[test]
+fn several_greenlets_park_though_others_notify_while_the_first_does() {
+    iora::monkey::patch_all().unwrap();
+    let round = || {
+        let (done, quiet) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let this = thread::current();
+        let (begins, begun) = mpsc::channel();
+        let noise = {
+            let quiet = quiet.clone();
+            thread::spawn(move || {
+                begins.send(()).unwrap();
+                while !quiet.load(Ordering::SeqCst) {
+                    this.unpark();
+                }
+            })
+        };
+        begun.recv().unwrap();
+        let parked = [0, 1].map(|_| {
+            let done = done.clone();
+            iora::spawn(move || {
+                while !done.load(Ordering::SeqCst) {
+                    thread::park();
+                }
+            })
+        });
+        (0..20).for_each(|_| iora::yield_now());
+        quiet.store(true, Ordering::SeqCst);
+        noise.join().unwrap();
+        done.store(true, Ordering::SeqCst);
+        thread::current().unpark();
+        parked.into_iter().for_each(|one| one.get().unwrap());
+    };
+    // Each thread finds out once how it parks.
+    watched(|| (0..50).for_each(|_| thread::spawn(round).join().unwrap()));
+}
+
 /// What each greenlet sends into its channel.
 const ITEMS: u64 = 200;
 

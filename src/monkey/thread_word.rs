@@ -35,6 +35,9 @@ pub(super) const PARKED: u32 = u32::MAX;
 /// See [`EMPTY`].
 const NOTIFIED: u32 = 1;
 
+/// How often std is asked for the word: a notification that comes just then takes the place of an answer, and others may follow.
+const TRIES: u32 = 1000;
+
 /// How long a greenlet that shares the word believes that nobody meant it.
 const DOUBT: Duration = Duration::from_millis(50);
 
@@ -162,9 +165,11 @@ pub(super) fn answer(word: usize) -> bool {
 #[expect(clippy::disallowed_methods, reason = "the hook answers before anything is stopped")]
 fn ask() {
     ASKING.set(true);
-    std::thread::park_timeout(Duration::ZERO);
-    if OWN_WORD.get() == 0 {
+    for _ in 0..TRIES {
         std::thread::park_timeout(Duration::ZERO);
+        if OWN_WORD.get() != 0 {
+            break;
+        }
     }
     std::thread::current().unpark();
     ASKING.set(false);
