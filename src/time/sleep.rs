@@ -14,11 +14,10 @@ use crate::hub::park::{self, WakeReason};
 /// ```
 /// use std::time::Duration;
 ///
-/// let slow = iora::spawn(|| iora::sleep(Duration::from_millis(5)));
+/// let slow = iora::spawn(|| iora::sleep(Duration::from_secs(3600)));
 /// let quick = iora::spawn(|| iora::sleep(Duration::from_millis(1)));
 /// quick.join();
 /// assert!(!slow.ready());
-/// # slow.join();
 /// ```
 pub fn sleep(duration: Duration) {
     if duration.is_zero() {
