@@ -92,7 +92,7 @@ fn arrived_at(message: &libc::msghdr) -> Option<IpAddr> {
 fn is_whole<T>(control: &libc::cmsghdr) -> bool {
     // SAFETY: it computes a number from a number.
     let length = unsafe { libc::CMSG_LEN(size_of::<T>() as u32) };
-    control.cmsg_len as usize >= length as usize
+    control.cmsg_len >= length as usize
 }
 
 /// Sends a datagram, without waiting, from this address of the machine.
@@ -173,9 +173,10 @@ mod tests {
         };
         put(&mut message, libc::IPPROTO_IP, libc::IP_PKTINFO, info);
         assert!(arrived_at(&message).is_some());
-        // SAFETY: `put` has made it.
-        let header = unsafe { &mut *libc::CMSG_FIRSTHDR(&raw const message) };
-        header.cmsg_len -= 1;
+        // SAFETY: the message is whole.
+        let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+        // SAFETY: `put` has made it, and nothing else refers to it.
+        unsafe { (*header).cmsg_len -= 1 };
         assert_eq!(arrived_at(&message), None);
     }
 
