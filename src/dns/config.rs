@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Where a setting's text comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// A file, read again when it has changed. A missing file counts as an empty one.
     File(PathBuf),
     /// The text itself.
@@ -22,6 +22,7 @@ pub enum Origin {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "each method gives the configuration back, changed"]
 pub struct Config {
     /// Of the form of `/etc/hosts`.
     pub(crate) hosts: Origin,

@@ -29,7 +29,7 @@ mod socket;
 mod transport;
 
 pub use addrinfo::{AddrInfo, Hints, SocketType};
-pub use config::{Config, Origin};
+pub use config::Config;
 pub use error::{Failure, LookupError};
 pub(crate) use resolver::resolve;
 pub use resolver::{Family, Resolver};

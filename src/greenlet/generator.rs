@@ -72,6 +72,7 @@ struct Exchange<S, Y, R> {
 /// let squares = Generator::new(|hand: &iora::Yielder<(), u32>, ()| (1..4).for_each(|n| hand.give(n * n)));
 /// assert_eq!(squares.collect::<Vec<_>>(), [1, 4, 9]);
 /// ```
+#[must_use = "a generator does nothing before it is resumed"]
 pub struct Generator<S, Y, R = ()> {
     /// Its stack; `None` once it has returned.
     coroutine: Option<Coroutine>,

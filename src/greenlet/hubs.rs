@@ -191,6 +191,7 @@ impl Group {
 ///
 /// Dropping it ends the hubs: their greenlets are killed as by [`hub::end`], what waited in the queue
 /// never begins, and the caller is parked until the threads are done.
+#[must_use = "the hubs end when this is dropped"]
 pub struct Hubs {
     /// Shared with the threads.
     group: Arc<Group>,

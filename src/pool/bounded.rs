@@ -75,11 +75,13 @@ impl Pool {
     }
 
     /// As [`add`](Group::add), but never waits; false if the pool is full.
+    #[must_use = "whether the pool took it in"]
     pub fn try_add<T>(&self, job: &Greenlet<T>) -> bool {
         self.group.admit_running(Patience::None, job)
     }
 
     /// As [`add`](Group::add), but waits for `timeout` at most; false if there was no place in time.
+    #[must_use = "whether the pool took it in"]
     pub fn add_timeout<T>(&self, timeout: Duration, job: &Greenlet<T>) -> bool {
         self.group.admit_running(Patience::Until(deadline::after(timeout)), job)
     }

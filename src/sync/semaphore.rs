@@ -96,6 +96,7 @@ impl Semaphore {
     }
 
     /// Acquires a permit if there is one; whether it did. Never waits.
+    #[must_use = "whether a permit was acquired: one has to be released"]
     pub fn try_acquire(&self) -> bool {
         self.queue.with(Permits::acquire).is_ok()
     }
@@ -104,6 +105,7 @@ impl Semaphore {
     ///
     /// Parks the greenlet until a permit is its own or the time is over. If it would have to wait while its greenlet is
     /// unwinding, it returns false at once.
+    #[must_use = "whether a permit was acquired: one has to be released"]
     pub fn acquire_timeout(&self, timeout: Duration) -> bool {
         // Tried first, so that a free permit costs no look at the clock.
         self.try_acquire()
