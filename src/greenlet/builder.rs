@@ -17,6 +17,9 @@ use crate::time::deadline;
 /// It runs `f` on a stack of its own when its turn comes: when the caller parks, after what is ready already. It stays on
 /// this thread for its whole life, so `f` need not be `Send`.
 ///
+/// Dropping the handle leaves the greenlet running. When the thread's own stack ends (when `main` returns), nobody waits for
+/// the greenlets that are left.
+///
 /// # Panics
 ///
 /// When there is no address space left for its stack, or the system refuses the hub's descriptors. [`Builder::spawn`]

@@ -47,6 +47,13 @@ impl Current {
 }
 
 /// The greenlet that calls; `None` on a thread's own stack.
+///
+/// ```
+/// assert!(iora::current().is_none());
+/// let job = iora::spawn(|| iora::current().unwrap().id());
+/// let id = job.id();
+/// assert_eq!(job.get().unwrap(), id);
+/// ```
 pub fn current() -> Option<Current> {
     spawn::with_info(|info, unparker| Current {
         id: info.id,

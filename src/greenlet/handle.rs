@@ -120,6 +120,12 @@ impl<T> Greenlet<T> {
     /// The kill is raised in the greenlet as an unwind at its next park point, which ends the wait that it is in; its
     /// destructors run. A greenlet that was not begun never runs. It is raised once: a greenlet may catch it (with
     /// `catch_unwind`) and go on, and then this waits on. A greenlet that kills itself unwinds at once.
+    ///
+    /// ```
+    /// let job = iora::spawn(|| iora::sleep(std::time::Duration::from_secs(3600)));
+    /// job.kill();
+    /// assert!(matches!(job.get(), Err(iora::Exit::Killed)));
+    /// ```
     pub fn kill(&self) {
         self.kill_nowait();
         self.join();
@@ -160,6 +166,19 @@ impl<T> Greenlet<T> {
     /// A greenlet that its thread left behind has its links called as the thread ends, by what is left of it: what they spawn
     /// there never runs, and mostly cannot be spawned any more ([`Builder::spawn`](crate::Builder::spawn) returns an error,
     /// [`spawn`](crate::spawn) panics, which ends that link alone).
+    ///
+    /// ```
+    /// use iora::Ending;
+    /// use iora::sync::AsyncResult;
+    ///
+    /// let ended = AsyncResult::new();
+    /// let job = iora::spawn(|| 7);
+    /// job.link({
+    ///     let ended = ended.clone();
+    ///     move |ending| ended.set(ending).unwrap()
+    /// });
+    /// assert_eq!(ended.get(), Ending::Returned);
+    /// ```
     pub fn link(&self, link: impl FnOnce(Ending) + Send + 'static) -> LinkId {
         match self.shared().link(Box::new(link)) {
             Ok(number) => LinkId(number),

@@ -20,6 +20,13 @@ const ROUNDS: u32 = 8;
 /// # Panics
 ///
 /// When called from a greenlet: only the thread's own stack can outlive the hub.
+///
+/// ```
+/// let server = iora::spawn(|| iora::sleep(std::time::Duration::from_secs(3600)));
+/// iora::yield_now();
+/// iora::hub::end();
+/// assert!(matches!(server.get(), Err(iora::Exit::Killed)));
+/// ```
 pub fn end() {
     let Some(hub) = current::hub() else { return };
     assert!(

@@ -1,7 +1,9 @@
 //! The hub: what runs the greenlets of a thread, parks them and wakes them.
 //!
-//! Other layers see `park` (the narrow waist), `source` (readiness of descriptors) and `spawn`; all else is the
-//! hub's own business.
+//! It is made by the first [`spawn`](crate::spawn) on a thread, and ended by [`end()`].
+
+// Other layers see `park` (the narrow waist), `source` (readiness of descriptors) and `spawn`; all else is the hub's own
+// business.
 
 #[cfg(not(loom))]
 mod alarm_clock;

@@ -1,7 +1,8 @@
 //! Sockets that park the greenlet instead of the thread, and the names of hosts.
 //!
 //! What std's module of this name has, stable, is here too, addresses included: `use iora::net` in the place of
-//! `use std::net`. Sockets of the machine (`std::os::unix::net`) are beside the others.
+//! `use std::net`. Sockets of the machine (`std::os::unix::net`) are beside the others. Options that std has no method for are
+//! reached by way of the descriptor ([`AsFd`](std::os::fd::AsFd)), for instance with socket2's `SockRef`.
 
 mod datagrams;
 mod delegate;

@@ -18,7 +18,21 @@ use crate::sys::{poll, socket};
 
 /// A socket for datagrams within the machine. None is lost: sending parks the caller until the receiver has room.
 ///
-/// A drop-in for [`std::os::unix::net::UnixDatagram`]: the same methods and traits, and conversions both ways.
+/// A drop-in for [`std::os::unix::net::UnixDatagram`]: the same methods and traits, and conversions both ways. Addresses
+/// are std's [`SocketAddr`] of that module.
+///
+/// ```
+/// use iora::net::UnixDatagram;
+///
+/// let (one, two) = UnixDatagram::pair()?;
+/// let reader = iora::spawn(move || {
+///     let mut buffer = [0; 16];
+///     one.recv(&mut buffer).map(|length| buffer[..length].to_vec())
+/// });
+/// two.send(b"hello")?;
+/// assert_eq!(reader.get().expect("did not panic")?, b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct UnixDatagram(Socket);
 
 impl UnixDatagram {

@@ -17,7 +17,23 @@ use super::unix_stream::UnixStream;
 
 /// A socket that accepts connections from within the machine.
 ///
-/// A drop-in for [`std::os::unix::net::UnixListener`]: the same methods and traits, and conversions both ways.
+/// A drop-in for [`std::os::unix::net::UnixListener`]: the same methods and traits, and conversions both ways. Addresses
+/// are std's [`SocketAddr`] of that module.
+///
+/// ```
+/// use iora::net::{UnixListener, UnixStream};
+/// use std::io::{Write, read_to_string};
+/// use std::os::linux::net::SocketAddrExt;
+/// use std::os::unix::net::SocketAddr;
+///
+/// // A name without a file, or a path with `bind`.
+/// let address = SocketAddr::from_abstract_name(format!("iora-{}", std::process::id()))?;
+/// let listener = UnixListener::bind_addr(&address)?;
+/// let server = iora::spawn(move || listener.accept()?.0.write_all(b"hello"));
+/// assert_eq!(read_to_string(UnixStream::connect_addr(&address)?)?, "hello");
+/// server.get().expect("did not panic")?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct UnixListener(Socket);
 
 impl UnixListener {

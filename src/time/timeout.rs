@@ -61,6 +61,23 @@ pub fn timeout<R>(limit: Duration, f: impl FnOnce() -> R) -> Result<R, Elapsed> 
 /// From [`start`](Self::start) on, when the time is up, it is raised at the next park point of the greenlet that started
 /// it, as an unwind that [`catch`](Self::catch) turns into an error; one that nobody catches ends the greenlet as
 /// [`Exit::TimedOut`](crate::Exit::TimedOut). Dropping it cancels it. It belongs to its greenlet and cannot be sent to another thread.
+///
+/// ```
+/// use iora::Timeout;
+/// use std::time::Duration;
+///
+/// // Ten milliseconds for both calls together.
+/// let mut timeout = Timeout::new(Duration::from_millis(10));
+/// timeout.start();
+/// let result = timeout.catch(|| {
+///     iora::sleep(Duration::from_millis(1));
+///     iora::sleep(Duration::from_secs(3600));
+/// });
+/// assert!(result.is_err());
+/// // The same again, for each of several.
+/// assert_eq!(timeout.run(|| 7), Some(7));
+/// ```
+#[must_use = "a timeout does nothing before it is started, and is cancelled when it is dropped"]
 pub struct Timeout {
     /// How long; `None` never expires.
     limit: Option<Duration>,
