@@ -95,19 +95,34 @@ impl<T: Copy> Ring<T> {
     /// [`push_back`](Self::push_back) when all entries are taken.
     #[cold]
     fn push_back_growing(&self, value: T) {
-        let count = self.back.get().wrapping_sub(self.front.get());
+        self.grow(Box::new_uninit_slice);
+        self.push_back(value);
+    }
+
+    /// Has twice as many entries from now on, which `make` makes.
+    fn grow(&self, make: impl FnOnce(usize) -> Box<[MaybeUninit<T>]>) {
+        let length = self.length();
+        // The allocator may be one that waits, and so lets others come here: what there is to move is seen after that.
+        let mut entries = make(length * 2);
+        if self.length() != length {
+            return;
+        }
         // One bit more of the counters finds an entry: each value moves to the entry of its number.
-        let mut entries = Box::new_uninit_slice(count * 2);
-        for place in 0..count {
+        for place in 0..length {
             if let Some(value) = self.get(place) {
-                entries[self.front.get().wrapping_add(place) & (count * 2 - 1)].write(value);
+                entries[self.front.get().wrapping_add(place) & (length * 2 - 1)].write(value);
             }
         }
         // SAFETY: invariant 4: nothing is called before the last use of it; what was there is dropped after that.
         let place = unsafe { &mut *self.entries.get() };
         let former = std::mem::replace(place, entries);
         drop(former);
-        self.push_back(value);
+    }
+
+    /// How many entries there are.
+    fn length(&self) -> usize {
+        // SAFETY: invariant 4: nothing else is called before the last use of it.
+        unsafe { &*self.entries.get() }.len()
     }
 }
 
@@ -118,6 +133,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_others_do_while_it_grows_is_kept() {
+        for pushed in [0, 1, FIRST, 3 * FIRST] {
+            let ring = Ring::new();
+            (0..FIRST).for_each(|value| ring.push_back(value));
+            assert_eq!(ring.pop_front(), Some(0));
+            ring.grow(|length| {
+                (FIRST..FIRST + pushed).for_each(|value| ring.push_back(value));
+                assert_eq!(ring.pop_front(), Some(1));
+                Box::new_uninit_slice(length)
+            });
+            let left: Vec<_> = std::iter::from_fn(|| ring.pop_front()).collect();
+            assert_eq!(left, (2..FIRST + pushed).collect::<Vec<_>>());
+        }
+    }
 
     proptest! {
         #[test]
