@@ -63,7 +63,7 @@ where
 
 /// Sets the stack size, in bytes of address space, of greenlets spawned from now on without a size of their own.
 ///
-/// 256 KiB unless set. Memory is used only as it is touched. Sizes are rounded up to whole pages and to 16 KiB at least.
+/// 256 KiB unless set. Memory is used only as it is touched. Sizes are rounded up to 16 KiB at least and to an odd number of pages.
 pub fn set_default_stack_size(bytes: usize) {
     stack::set_default_size(bytes);
 }
@@ -98,7 +98,7 @@ impl Builder {
         self
     }
 
-    /// Sets the size of its stack in bytes of address space, rounded up to whole pages and to 16 KiB at least.
+    /// Sets the size of its stack in bytes of address space, rounded up to 16 KiB at least and to an odd number of pages.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
         self

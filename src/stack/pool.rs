@@ -50,7 +50,7 @@ impl Drop for Pool {
     }
 }
 
-/// Promises a stack of `size` bytes of address space (rounded up to whole pages, at least 16 KiB) on this thread.
+/// Promises a stack of `size` bytes of address space (rounded up to an odd number of pages, at least 16 KiB) on this thread.
 ///
 /// # Errors
 ///
