@@ -57,21 +57,28 @@ pub(crate) enum Status {
 /// The switch itself. Carries no values: hub and greenlet share memory on one thread.
 type Record = corosensei::Coroutine<(), (), (), Lower>;
 
-/// What lies at the top of a coroutine's stack.
+/// The switch's own way back.
+type Yielder = corosensei::Yielder<(), ()>;
+
+/// What lies at the top of a coroutine's stack, in this order.
+#[repr(C)]
 struct Head {
     /// Where its frames are suspended, and the stack itself.
     record: Record,
     /// The way back, once it has begun. What runs on the stack reads it while the record is in use.
-    suspender: MaybeUninit<Suspender>,
+    back: MaybeUninit<NonNull<Yielder>>,
     /// A word of the owner's.
     tag: Cell<Option<NonNull<()>>>,
 }
 
-/// Room for the head, a whole number of cache lines.
-const HEAD: usize = size_of::<Head>().next_multiple_of(64);
+/// What the switch keeps just below what it takes for the base.
+const LINK: usize = 16;
+
+/// Room for the head: all that a switch touches of it shares a cache line with the link.
+const HEAD: usize = (LINK + size_of::<Head>()).next_multiple_of(64) - LINK;
 
 /// How many cache lines below the head [`Entrance::fetch`] fetches.
-const FETCHED: usize = 8;
+const FETCHED: usize = 5;
 
 /// What is left of a stack below its coroutine's record.
 struct Lower(Stack);
@@ -103,7 +110,7 @@ pub(crate) struct Entrance(NonNull<Head>);
 #[derive(Clone, Copy)]
 pub(crate) struct Suspender {
     /// Lives at the top of the coroutine's stack, at one address for as long as its body runs.
-    yielder: NonNull<corosensei::Yielder<(), ()>>,
+    yielder: NonNull<Yielder>,
     /// The `errno` of the thread, which it never leaves.
     errno: errno::Place,
 }
@@ -115,16 +122,16 @@ impl Coroutine {
     #[inline]
     pub(crate) fn new(stack: Stack, body: impl FnOnce(Suspender) + 'static) -> Coroutine {
         let head: *mut Head = ptr::with_exposed_provenance_mut(stack.base().get() - HEAD);
-        let record = Record::with_stack(Lower(stack), move |yielder: &corosensei::Yielder<(), ()>, ()| {
-            let suspender = Suspender {
-                yielder: NonNull::from(yielder),
-                errno: errno::Place::here(),
-            };
+        let record = Record::with_stack(Lower(stack), move |yielder: &Yielder, ()| {
+            let yielder = NonNull::from(yielder);
             // SAFETY: the head is there as long as this runs.
-            let place = unsafe { &raw mut (*head).suspender };
+            let place = unsafe { &raw mut (*head).back };
             // SAFETY: nobody reads it before what runs on this stack does.
-            unsafe { place.write(MaybeUninit::new(suspender)) };
-            body(suspender);
+            unsafe { place.write(MaybeUninit::new(yielder)) };
+            body(Suspender {
+                yielder,
+                errno: errno::Place::here(),
+            });
         });
         // SAFETY: `HEAD` bytes below the base are mapped, aligned, and not a part of what the switch uses.
         let place = unsafe { &raw mut (*head).record };
@@ -230,11 +237,6 @@ impl Entrance {
         unsafe { &(*self.0.as_ptr()).tag }.get()
     }
 
-    /// Where its stack begins. The coroutine need not be there any more.
-    pub(crate) fn base(self) -> usize {
-        self.0.addr().get() + HEAD
-    }
-
     /// Changes the owner's word.
     ///
     /// # Safety
@@ -246,34 +248,25 @@ impl Entrance {
         unsafe { &(*self.0.as_ptr()).tag }.set(tag);
     }
 
-    /// Remembers `errno` for what runs on the coroutine's stack.
-    ///
-    /// # Safety
-    ///
-    /// What calls runs on the coroutine's stack, or on top of it.
-    #[inline]
-    pub(crate) unsafe fn save_errno(self) -> errno::Saved {
-        // SAFETY: as in `suspend`.
-        let place = unsafe { &raw const (*self.0.as_ptr()).suspender };
-        // SAFETY: as in `suspend`.
-        let suspender = unsafe { place.read() };
-        // SAFETY: as in `suspend`.
-        unsafe { suspender.assume_init() }.errno.save()
+    /// Where its stack begins. The coroutine need not be there any more.
+    pub(crate) fn base(self) -> usize {
+        self.0.addr().get() + HEAD
     }
 
-    /// Switches back to whoever resumed the coroutine; returns when it is resumed again.
+    /// Switches back to whoever resumed the coroutine; returns when it is resumed again. `errno` is the calling thread's.
     ///
     /// # Safety
     ///
     /// What calls runs on the coroutine's stack, or on top of it.
     #[inline]
-    pub(crate) unsafe fn suspend(self) {
+    pub(crate) unsafe fn suspend(self, errno: errno::Place) {
         // SAFETY: the caller runs on its stack, so it is there.
-        let place = unsafe { &raw const (*self.0.as_ptr()).suspender };
+        let place = unsafe { &raw const (*self.0.as_ptr()).back };
         // SAFETY: as above.
-        let suspender = unsafe { place.read() };
+        let back = unsafe { place.read() };
         // SAFETY: written when the coroutine began, and the caller runs on its stack, so it has.
-        unsafe { suspender.assume_init() }.suspend();
+        let yielder = unsafe { back.assume_init() };
+        Suspender { yielder, errno }.suspend();
     }
 }
 

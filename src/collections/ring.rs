@@ -89,7 +89,7 @@ impl<T: Copy> Ring<T> {
         // SAFETY: invariant 2.
         let entry = unsafe { entries.get_unchecked(index) };
         // SAFETY: invariant 3: the number is one of those, as was seen above.
-        Some(unsafe { entry.assume_init() })
+        Some(*unsafe { entry.assume_init_ref() })
     }
 
     /// [`push_back`](Self::push_back) when all entries are taken.

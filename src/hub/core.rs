@@ -90,18 +90,12 @@ impl Foreground {
         unsafe { self.0.resume() }
     }
 
-    /// Keeps `errno` as it is for that greenlet while others run from its stack.
+    /// Gives up the thread: switches to the hub's loop, and returns when the greenlet's turn comes. `errno` is the
+    /// thread's.
     #[inline]
-    pub(super) fn save_errno(self) -> errno::Saved {
+    pub(super) fn suspend(self, errno: errno::Place) {
         // SAFETY: `new`'s promise: it is this greenlet that calls.
-        unsafe { self.0.save_errno() }
-    }
-
-    /// Gives up the thread: switches to the hub's loop, and returns when the greenlet's turn comes.
-    #[inline]
-    pub(super) fn suspend(self) {
-        // SAFETY: `new`'s promise: it is this greenlet that calls.
-        unsafe { self.0.suspend() };
+        unsafe { self.0.suspend(errno) };
     }
 }
 
@@ -133,6 +127,8 @@ pub(crate) struct Hub {
     pub(super) blocked: Cell<Option<Key>>,
     /// The coroutine of the greenlet that runs; left over from the last one while none does.
     pub(super) foreground: Cell<Option<Foreground>>,
+    /// Where the thread's `errno` is.
+    pub(super) errno: errno::Place,
     /// The loop runs on the stack of a greenlet that has given up the thread, and whoever has the thread was resumed from there.
     pub(super) lent: Cell<bool>,
     /// The state in which the running task was found when its turn came.
@@ -143,6 +139,8 @@ pub(crate) struct Hub {
     pub(super) budget: Cell<u32>,
     /// How many turns there had been when the hub last looked at alarms, inbox and descriptors.
     pub(super) looked: Cell<usize>,
+    /// Whether there were so many greenlets then that their stacks are cold.
+    pub(super) crowded: Cell<bool>,
     /// Whether to look at the inbox a little longer before sleeping.
     pub(super) spin: Spin,
     /// Where an idle hub looks for unstarted greenlets; set on the threads of `hubs(n)`.
@@ -171,11 +169,13 @@ impl Hub {
             running: Cell::new(Some(root)),
             blocked: Cell::new(None),
             foreground: Cell::new(None),
+            errno: errno::Place::here(),
             lent: Cell::new(false),
             found: Cell::new(State::Parked),
             interrupted: Cell::new(false),
             budget: Cell::new(BUDGET),
             looked: Cell::new(0),
+            crowded: Cell::new(false),
             spin: Spin::new(),
             work: RefCell::new(None),
             ending: Cell::new(false),

@@ -25,20 +25,23 @@ use crate::collections::slab::Key;
 use crate::coroutine::Status;
 
 impl Hub {
-    /// Gives up the thread until it is the turn of `me`, the greenlet that calls, on its own stack.
+    /// Gives up the thread until it is the turn of the greenlet that calls, on its own stack.
     #[inline(always)]
-    pub(super) fn give_up(&self, me: Key) {
+    pub(super) fn give_up(&self) {
         let mine = self.foreground.get().expect("a running greenlet can be suspended");
-        if self.lent.get() || !self.lend(me, mine) {
-            mine.suspend();
+        if self.lent.get() || !self.lend(mine) {
+            mine.suspend(self.errno);
         }
     }
 
-    /// Runs others from the stack of `me`, which was resumed from the thread's own stack and gives up the thread, as long as that is
-    /// all there is to do. Whether that was until its turn came; if not, it has to suspend. It does not do so itself, because
-    /// its return would not be foreseen after that, see `park`.
+    /// Runs others from the stack of the greenlet that calls, which was resumed from the thread's own stack and gives up the thread,
+    /// as long as that is all there is to do. Whether that was until its turn came; if not, it has to suspend. It does not do so
+    /// itself, because its return would not be foreseen after that, see `park`.
     #[inline(never)]
-    fn lend(&self, me: Key, mine: Foreground) -> bool {
+    fn lend(&self, mine: Foreground) -> bool {
+        let Some(me) = self.running.get() else { return false };
+        self.lent.set(true);
+        let _errno = self.errno.save();
         // Not `self`: see `run`.
         while let Some(hub) = current::hub() {
             match hub.next_begun(me) {
@@ -48,12 +51,9 @@ impl Hub {
                     return true;
                 }
                 Next::Other(other) => {
-                    hub.lent.set(true);
-                    let errno = mine.save_errno();
                     // SAFETY: this is the loop, and as in `run`: the task owns the coroutine and stays in the slab until it has
                     // ended, and it is not ready before it has given up the thread.
                     let status = unsafe { other.resume() };
-                    drop(errno);
                     if status == Status::Finished {
                         // The loop on the thread's own stack clears it away: it is found `running`, and `lent` set.
                         return false;

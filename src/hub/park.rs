@@ -317,7 +317,7 @@ impl Hub {
         } else if key == self.root {
             self.drive();
         } else {
-            self.give_up(key);
+            self.give_up();
         }
         let found = self.found.get();
         if self.interrupted.get() {
@@ -334,7 +334,7 @@ impl Hub {
             self.drive();
         } else {
             let foreground = self.foreground.get().expect("a running greenlet can be suspended");
-            foreground.suspend();
+            foreground.suspend(self.errno);
         }
         current::replace_stack_mark(mark);
     }

@@ -27,11 +27,11 @@ const BATCH: usize = 128;
 /// Alarms that are taken out of the timers before anything is done.
 const FIRED: usize = 16;
 
-/// How many stacks the processor is told of ahead of their greenlets' turns.
-const AHEAD: usize = 4;
+/// How many turns ahead the processor is told of a stack.
+const AHEAD: usize = 2;
 
-/// With fewer greenlets than this nobody needs to be told: what each uses of its stack stays in the processor's second cache.
-const COLD: usize = 2_000;
+/// With fewer greenlets than this it need not be told: what each uses of its stack stays in its second cache.
+const CROWD: usize = 2_000;
 
 impl Hub {
     /// Runs greenlets until the turn of the thread's own stack comes.
@@ -66,25 +66,21 @@ impl Hub {
         self.ready.taken().wrapping_sub(self.looked.get()) >= BATCH
     }
 
-    /// Has the processor fetch the stacks that come next. Where there are many greenlets each is cold, in another page than
-    /// all others, and fetching several at once takes hardly longer than fetching one.
-    #[inline]
+    /// Has the processor fetch a stack that comes soon. Where there are many greenlets each is cold, in another page than all
+    /// others, and the processor does not look so far ahead itself.
+    #[inline(always)]
     pub(super) fn fetch_ahead(&self) {
-        if self.ready.taken().is_multiple_of(AHEAD) && self.tasks.borrow().len() >= COLD {
-            self.fetch_stacks();
+        if self.crowded.get() {
+            self.fetch_stack();
         }
     }
 
     /// The work of [`fetch_ahead`](Self::fetch_ahead).
     #[inline(never)]
-    fn fetch_stacks(&self) {
-        let tasks = self.tasks.borrow();
-        // The first is about to run: too late for that.
-        let next = (1..=AHEAD).map_while(|place| self.ready.get(place));
-        for key in next {
-            if let Some(Body::Begun(coroutine)) = tasks.get(key).map(|task| &task.body) {
-                coroutine.entrance().fetch();
-            }
+    fn fetch_stack(&self) {
+        let Some(key) = self.ready.get(AHEAD) else { return };
+        if let Some(Body::Begun(coroutine)) = self.tasks.borrow().get(key).map(|task| &task.body) {
+            coroutine.entrance().fetch();
         }
     }
 
@@ -156,13 +152,19 @@ impl Hub {
     /// Fires due alarms, reads the inbox and polls, without waiting.
     #[inline(never)]
     fn look_around(&self) {
-        self.looked.set(self.ready.taken());
+        self.note_look();
         self.fire_alarms();
         self.read_inbox();
         self.poll_now();
         self.take_work();
         #[cfg(feature = "monkey")]
         drop(super::hook_state::Asleep::enter());
+    }
+
+    /// The hub begins to look at the rest of the world.
+    fn note_look(&self) {
+        self.looked.set(self.ready.taken());
+        self.crowded.set(self.tasks.borrow().len() >= CROWD);
     }
 
     /// Polls without waiting.
@@ -177,7 +179,7 @@ impl Hub {
     /// Nothing is ready: sleeps until something may be.
     #[inline(never)]
     pub(super) fn wait_for_something(&self) {
-        self.looked.set(self.ready.taken());
+        self.note_look();
         self.fire_alarms();
         self.read_inbox();
         if !self.ready.is_empty() || self.take_work() || self.wake_idlers() {
