@@ -303,6 +303,8 @@ fn several_greenlets_park_though_others_notify_while_the_first_does() {
         (0..20).for_each(|_| iora::yield_now());
         quiet.store(true, Ordering::SeqCst);
         noise.join().unwrap();
+        // Until then one may use up what is meant for the other.
+        parked.iter().for_each(|one| until_parked(one, "thread::park"));
         done.store(true, Ordering::SeqCst);
         thread::current().unpark();
         parked.into_iter().for_each(|one| one.get().unwrap());

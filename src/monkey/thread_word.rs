@@ -35,8 +35,9 @@ pub(super) const PARKED: u32 = u32::MAX;
 /// See [`EMPTY`].
 const NOTIFIED: u32 = 1;
 
-/// How often std is asked for the word: a notification that comes just then takes the place of an answer, and others may follow.
-const TRIES: u32 = 1000;
+/// How often std is asked for the word: a notification that comes just then takes the place of an answer, and somebody who
+/// notifies in a loop takes that of nearly all.
+const TRIES: u32 = 100_000;
 
 /// How long a greenlet that shares the word believes that nobody meant it.
 const DOUBT: Duration = Duration::from_millis(50);
