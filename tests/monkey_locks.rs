@@ -10,6 +10,9 @@
 mod patched;
 #[path = "common/rounds.rs"]
 mod rounds;
+#[path = "common/thread_status.rs"]
+#[expect(dead_code, reason = "once asleep is enough")]
+mod thread_status;
 #[path = "common/waiting.rs"]
 mod waiting;
 
@@ -22,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use patched::{in_greenlet, watched};
 use rounds::{SOON, rounds};
+use thread_status::ThreadStatus;
 use waiting::until_parked;
 
 /// How often each hub spawns its greenlets.
@@ -62,6 +66,45 @@ impl<F: Fn()> Drop for Defer<F> {
     fn drop(&mut self) {
         self.0();
     }
+}
+
+#[test]
+fn a_lock_that_is_freed_for_a_greenlet_reaches_a_neighbour_that_stops_its_thread() {
+    iora::monkey::patch_all().unwrap();
+    let mutex = Arc::new(Mutex::new(()));
+    let about_to_stop = Arc::new(AtomicBool::new(false));
+    watched(|| {
+        let (locked, is_locked) = mpsc::channel();
+        let holder = thread::spawn({
+            let (mutex, about_to_stop, hub) = (mutex.clone(), about_to_stop.clone(), ThreadStatus::of_current());
+            move || {
+                let guard = mutex.lock();
+                locked.send(()).unwrap();
+                while !about_to_stop.load(Ordering::SeqCst) {
+                    thread::yield_now();
+                }
+                hub.until_asleep();
+                drop(guard);
+            }
+        });
+        is_locked.recv().unwrap();
+        let waiting = iora::spawn({
+            let mutex = mutex.clone();
+            move || drop(mutex.lock())
+        });
+        until_parked(&waiting, "futex");
+        let unwinding = iora::spawn(move || {
+            let _locks = Defer(|| {
+                about_to_stop.store(true, Ordering::SeqCst);
+                drop(mutex.lock());
+            });
+            iora::sleep(Duration::from_secs(3600));
+        });
+        until_parked(&unwinding, "sleep");
+        unwinding.kill();
+        waiting.get().unwrap();
+        holder.join().unwrap();
+    });
 }
 
 #[test]

@@ -74,20 +74,20 @@ fn futex(arguments: [usize; 6]) -> isize {
             }
             let everybody = bits as u32 == u32::MAX;
             if !everybody || operation & libc::FUTEX_CLOCK_REALTIME != 0 || !is_on(THREAD) || !hooks::may_park() {
-                return real(arguments);
+                return queue(word).beside(|| real(arguments));
             }
             wait(word, value as u32, limit as *const timespec)
         }
         WAKE | WAKE_BITS => {
-            let Woken { woken, free, of_thread } = wake(word, value);
-            if woken >= value && !of_thread {
-                if free && value == 1 {
-                    hooks::yield_shielded();
-                }
-                return woken as isize;
+            let Woken { woken, free, in_kernel } = wake(word, value);
+            let left = if in_kernel { value } else { value - woken };
+            let rest = match left {
+                0 => 0,
+                left => real([word, arguments[1], left, limit, arguments[4], bits]),
+            };
+            if woken > 0 && free && value == 1 {
+                hooks::yield_shielded();
             }
-            let left = if of_thread { value } else { value - woken };
-            let rest = real([word, arguments[1], left, limit, arguments[4], bits]);
             if rest < 0 { rest } else { rest + woken as isize }
         }
         // Wakes some and moves others to another word: here all are woken, and look again.

@@ -1,6 +1,10 @@
 //! Those who wait for futexes, by the address of the word.
 //!
 //! A waiter compares the word under the lock of its queue, and whoever wakes changes the word before it takes that lock.
+//!
+//! Threads wait in the kernel beside the greenlets, also such as have greenlets: one of them is unwinding, say. A greenlet that was
+//! woken is of no use to them: its own thread may be one that is stopped, and it may be long before it has passed the wake on. So
+//! they are counted, and whoever wakes wakes one of them as well.
 #![expect(unsafe_code, reason = "reaches words and waiters by their addresses")]
 
 use std::collections::VecDeque;
@@ -40,6 +44,8 @@ unsafe impl Send for Waiter {}
 pub(super) struct Queue {
     /// How many: looked at without the lock.
     count: AtomicUsize,
+    /// How many threads wait in the kernel for the words, or are about to.
+    threads: AtomicUsize,
     /// In the order of their coming.
     waiters: ShortLock<VecDeque<Waiter>>,
 }
@@ -48,6 +54,7 @@ pub(super) struct Queue {
 static TABLE: [Queue; QUEUES] = [const {
     Queue {
         count: AtomicUsize::new(0),
+        threads: AtomicUsize::new(0),
         waiters: ShortLock::new(VecDeque::new()),
     }
 }; QUEUES];
@@ -64,8 +71,9 @@ pub(super) struct Woken {
     pub(super) woken: usize,
     /// One of them is of the calling thread, and finds the word 0.
     pub(super) free: bool,
-    /// One of them waited for its thread's word, for which the thread itself may wait in the kernel meanwhile.
-    pub(super) of_thread: bool,
+    /// Somebody may wait in the kernel beside them: a thread, or one of them waited for its thread's word, for which the thread itself
+    /// may wait there meanwhile.
+    pub(super) in_kernel: bool,
 }
 
 /// Wakes up to `count` greenlets that wait for `word`.
@@ -76,10 +84,21 @@ pub(super) fn wake(word: usize, count: usize) -> Woken {
     if count == 0 || queue.count.load(Ordering::SeqCst) == 0 {
         return Woken::default();
     }
-    queue.wake(word, count, WOKEN)
+    let mut result = queue.wake(word, count, WOKEN);
+    // As with the count: a thread that is not counted yet finds the word changed.
+    result.in_kernel |= queue.threads.load(Ordering::SeqCst) > 0;
+    result
 }
 
 impl Queue {
+    /// Calls `wait`, by which the calling thread waits in the kernel.
+    pub(super) fn beside<R>(&self, wait: impl FnOnce() -> R) -> R {
+        self.threads.fetch_add(1, Ordering::SeqCst);
+        let result = wait();
+        self.threads.fetch_sub(1, Ordering::SeqCst);
+        result
+    }
+
     /// Takes up to `count` waiters out and wakes them, telling them `how`.
     pub(super) fn wake(&self, word: usize, count: usize, how: u8) -> Woken {
         let mut result = Woken::default();
@@ -97,7 +116,7 @@ impl Queue {
                     let word = unsafe { AtomicU32::from_ptr(word as *mut u32) };
                     result.free |= word.load(Ordering::Relaxed) == 0;
                 }
-                result.of_thread |= waiter.of_thread;
+                result.in_kernel |= waiter.of_thread;
                 // SAFETY: its frame lives until it sees this, or takes itself out of the queue under this lock.
                 unsafe { &*waiter.woken }.store(how, Ordering::Release);
                 waiter.unparker
