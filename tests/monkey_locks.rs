@@ -133,6 +133,55 @@ fn readers_and_writers() {
 }
 
 #[test]
+fn whoever_locks_again_at_once_lets_those_in_that_wait_for_readers_and_writers() {
+    /// Locks, lets others run, unlocks, and does so again until all of them got in; how often.
+    fn rounds_until(
+        others: usize,
+        again: fn(&RwLock<()>, &dyn Fn()),
+        other: impl Fn(&RwLock<()>) + Copy + 'static,
+    ) -> u32 {
+        let (lock, inside) = (Rc::new(RwLock::new(())), Rc::new(Cell::new(0)));
+        let first = lock.write().unwrap();
+        let waiting: Vec<_> = (0..others)
+            .map(|_| {
+                let (lock, inside) = (lock.clone(), inside.clone());
+                let one = iora::spawn(move || {
+                    other(&lock);
+                    inside.set(inside.get() + 1);
+                });
+                until_parked(&one, "futex");
+                one
+            })
+            .collect();
+        drop(first);
+        let mut rounds = 0;
+        while inside.get() < others {
+            again(&lock, &iora::yield_now);
+            rounds += 1;
+        }
+        iora::joinall(&waiting, None);
+        rounds
+    }
+    in_greenlet(|| {
+        let reads = |lock: &RwLock<()>| drop(lock.read().unwrap());
+        let writes = |lock: &RwLock<()>| drop(lock.write().unwrap());
+        let read = |lock: &RwLock<()>, meanwhile: &dyn Fn()| {
+            let _guard = lock.read().unwrap();
+            meanwhile();
+        };
+        let write = |lock: &RwLock<()>, meanwhile: &dyn Fn()| {
+            let _guard = lock.write().unwrap();
+            meanwhile();
+        };
+        // Freed for readers, the lock is theirs first.
+        assert_eq!(rounds_until(3, write, reads), 0);
+        // A writer may be overtaken for a while, but not for ever.
+        rounds_until(1, read, writes);
+        rounds_until(3, write, writes);
+    });
+}
+
+#[test]
 fn conditions() {
     // A token for each: who loses a wake-up waits for ever. Nothing raises in the middle, for these are std's calls only.
     let (tokens, is_there) = (Mutex::new(0_u32), Condvar::new());

@@ -10,8 +10,11 @@
 //!
 //! std's mutex is taken by whoever finds it free. Somebody who unlocks, goes on and locks again would always be faster than the
 //! greenlet that was woken for it; and that one would, each time, look a hundred times at a lock whose owner cannot run
-//! meanwhile before it waits again. So whoever frees a lock (the word is 0) for a greenlet of its own thread lets that
-//! one run first. Those who wake for other reasons go on: a condition is mostly notified with its mutex locked.
+//! meanwhile before it waits again. So whoever frees a lock (the word is 0) for greenlets of its own thread lets them run
+//! first, as also all readers that wait for a lock of readers and writers. Those who wake for other reasons go on: a condition
+//! is mostly notified with its mutex locked. But they are late now and then, since the *writers* that wait for such a lock look
+//! just like those who wait for a condition: theirs is a word that only counts. So somebody who unlocks and locks again and again
+//! is ahead of a writer for a while, and not for ever.
 //!
 //! `std::thread::park` waits on a word that all greenlets of a thread share: see `thread_word`.
 //!
@@ -79,13 +82,17 @@ fn futex(arguments: [usize; 6]) -> isize {
             wait(word, value as u32, limit as *const timespec)
         }
         WAKE | WAKE_BITS => {
-            let Woken { woken, free, in_kernel } = wake(word, value);
+            let Woken {
+                woken,
+                first,
+                in_kernel,
+            } = wake(word, value);
             let left = if in_kernel { value } else { value - woken };
             let rest = match left {
                 0 => 0,
                 left => real([word, arguments[1], left, limit, arguments[4], bits]),
             };
-            if woken > 0 && free && value == 1 {
+            if first {
                 hooks::yield_shielded();
             }
             if rest < 0 { rest } else { rest + woken as isize }

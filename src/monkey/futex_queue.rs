@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
+use std::time::{Duration, Instant};
 
 use crate::hub::hooks;
 use crate::hub::park::Unparker;
@@ -20,6 +21,10 @@ pub(super) const WAITS: u8 = 0;
 pub(super) const WOKEN: u8 = 1;
 /// A waiter on a thread's word was taken out because another one was woken.
 pub(super) const ALONG: u8 = 2;
+
+/// Who is woken by somebody of the same thread, to a word that is not 0, is let run before the waker goes on once in so many times,
+/// and only so long after the last time: see `futex` on writers.
+const PATIENCE: (u32, Duration) = (16, Duration::from_millis(10));
 
 /// Queues; a word's address chooses one.
 const QUEUES: usize = 256;
@@ -46,8 +51,34 @@ pub(super) struct Queue {
     count: AtomicUsize,
     /// How many threads wait in the kernel for the words, or are about to.
     threads: AtomicUsize,
+    /// See there.
+    waiters: ShortLock<Waiters>,
+}
+
+/// Those in one queue.
+struct Waiters {
     /// In the order of their coming.
-    waiters: ShortLock<VecDeque<Waiter>>,
+    line: VecDeque<Waiter>,
+    /// How many were woken by somebody of their thread to a word that was not 0; wraps.
+    overtaken: u32,
+    /// When one of those was let run first.
+    last_first: Option<Instant>,
+}
+
+impl Waiters {
+    /// Whether it is time to let one run first that finds its word not 0. Asked for each of them.
+    fn is_due(&mut self) -> bool {
+        self.overtaken = self.overtaken.wrapping_add(1);
+        if !self.overtaken.is_multiple_of(PATIENCE.0) {
+            return false;
+        }
+        let now = Instant::now();
+        let due = self.last_first.is_none_or(|last| now >= last + PATIENCE.1);
+        if due {
+            self.last_first = Some(now);
+        }
+        due
+    }
 }
 
 /// All of them.
@@ -55,7 +86,11 @@ static TABLE: [Queue; QUEUES] = [const {
     Queue {
         count: AtomicUsize::new(0),
         threads: AtomicUsize::new(0),
-        waiters: ShortLock::new(VecDeque::new()),
+        waiters: ShortLock::new(Waiters {
+            line: VecDeque::new(),
+            overtaken: 0,
+            last_first: None,
+        }),
     }
 }; QUEUES];
 
@@ -69,8 +104,8 @@ pub(super) fn queue(word: usize) -> &'static Queue {
 pub(super) struct Woken {
     /// How many were woken.
     pub(super) woken: usize,
-    /// One of them is of the calling thread, and finds the word 0.
-    pub(super) free: bool,
+    /// One of them is of the calling thread, and is to run before the caller goes on: it finds the word 0, or it is time.
+    pub(super) first: bool,
     /// Somebody may wait in the kernel beside them: a thread, or one of them waited for its thread's word, for which the thread itself
     /// may wait there meanwhile.
     pub(super) in_kernel: bool,
@@ -105,16 +140,16 @@ impl Queue {
         while result.woken < count {
             let unparker = {
                 let mut waiters = self.waiters.lock();
-                let Some(place) = waiters.iter().position(|waiter| waiter.word == word) else {
+                let Some(place) = waiters.line.iter().position(|waiter| waiter.word == word) else {
                     break;
                 };
-                let waiter = waiters.remove(place).expect("it was found there");
+                let waiter = waiters.line.remove(place).expect("it was found there");
                 self.count.fetch_sub(1, Ordering::SeqCst);
-                if hooks::is_local(waiter.unparker) {
+                if !waiter.of_thread && hooks::is_local(waiter.unparker) {
                     // SAFETY: aligned (it was checked), and valid at least until the wait returns, as its caller vouched;
                     // the waiter cannot run while this runs on its thread.
                     let word = unsafe { AtomicU32::from_ptr(word as *mut u32) };
-                    result.free |= word.load(Ordering::Relaxed) == 0;
+                    result.first |= word.load(Ordering::Relaxed) == 0 || waiters.is_due();
                 }
                 result.in_kernel |= waiter.of_thread;
                 // SAFETY: its frame lives until it sees this, or takes itself out of the queue under this lock.
@@ -136,7 +171,7 @@ impl Queue {
             self.count.fetch_sub(1, Ordering::SeqCst);
             return false;
         }
-        waiters.push_back(Waiter {
+        waiters.line.push_back(Waiter {
             word,
             unparker: Unparker::current(),
             of_thread,
@@ -148,9 +183,9 @@ impl Queue {
     /// Takes `me` out; `false` if somebody has already.
     pub(super) fn leave(&self, me: &AtomicU8) -> bool {
         let mut waiters = self.waiters.lock();
-        let place = waiters.iter().position(|waiter| std::ptr::eq(waiter.woken, me));
+        let place = waiters.line.iter().position(|waiter| std::ptr::eq(waiter.woken, me));
         if let Some(place) = place {
-            waiters.remove(place);
+            waiters.line.remove(place);
             self.count.fetch_sub(1, Ordering::SeqCst);
         }
         place.is_some()
@@ -160,6 +195,7 @@ impl Queue {
     pub(super) fn is_shared(&self, word: usize) -> bool {
         self.waiters
             .lock()
+            .line
             .iter()
             .filter(|waiter| waiter.word == word)
             .nth(1)

@@ -17,7 +17,8 @@
 //!   tokio's `current_thread` runtime, run inside one greenlet.
 //! * **Locks** ([`patch_thread`]): `std::sync::{Mutex, RwLock, Condvar, Once, OnceLock, Barrier}`, `std::thread::park`, and
 //!   `std::sync::mpsc` between threads, any number of greenlets of each. Unlocking a `Mutex` that a greenlet of the same thread
-//!   waits for lets that one run first. `JoinHandle::join` and `pthread_join` look at the thread now and then.
+//!   waits for lets that one run first, and a `RwLock` its readers; of writers see below. `JoinHandle::join` and `pthread_join`
+//!   look at the thread now and then.
 //! * **Child processes** ([`patch_subprocess`]): `waitpid` and variants. One that is named, by its number or a descriptor, is
 //!   noticed at once; any child, or one that stops, within 20 ms.
 //!
@@ -42,6 +43,7 @@
 //! | a global allocator of your own that stands on std's locks | iora allocates too, in the midst of parking somebody | the thread stops for ever where the lock is contended | a lock that spins, or all but [`patch_thread`] |
 //! | OpenSSL's queue of errors | belongs to the thread | what one greenlet leaves in it, another that was parked inside OpenSSL takes for the reason of its own end of stream | take every error out, as the `openssl` crate does, or `ERR_clear_error` |
 //! | `std::sync::mpsc` and crossbeam's channels between greenlets of one thread | a sender wakes only receivers of other threads | the receiver parks for ever | [`queue`](crate::queue) |
+//! | `std::sync::RwLock` that writers of one thread wait for | to wake a writer looks like notifying a condition | whoever unlocks it and locks it again at once is faster than the woken writer, 16 times or for 10 ms, whichever is longer; that one looks at it a hundred times, some microseconds, before it parks again | [`RwLock`](crate::sync::RwLock) |
 //! | `std::thread::park` by several greenlets of one thread | the thread has one token for all of them | whoever is told may come up to 50 ms late; while no two have been parked at once yet, a token that a neighbour uses up without parking is lost | [`Event`](crate::sync::Event) |
 //! | files on disks, `fsync` | the kernel tells nobody when a disk is ready | stops the thread for the length of the disk access | the thread pool |
 //! | `rustix` and Go code | they make system calls without libc | stops the thread | rustix: its feature `use-libc`; else the thread pool |
