@@ -858,6 +858,47 @@ fn an_upstream_that_dies_and_comes_back_is_used_again() {
 }
 
 #[test]
+fn want_of_descriptors_is_not_the_upstreams_failure() {
+    let (one, two) = (Upstream::plain(1), Upstream::plain(2));
+    let forwarder = Forwarder::start(&[one.address, two.address], &["--threads", "1"]);
+    let client = forwarder.client();
+    let mut number = 0;
+    let mut next = || {
+        number += 1;
+        client.ask(&query(number, &format!("n{number}.example"), A)).rcode()
+    };
+    // From then on it needs a descriptor for nothing else.
+    client.settle();
+    let before = limit_descriptors(&forwarder.child, 0);
+    assert_eq!([(); 4].map(|()| next()), [2; 4]);
+    let asked = || [&one, &two].map(|upstream| upstream.asked.lock().unwrap().len());
+    assert_eq!(asked(), [0, 0]);
+    limit_descriptors(&forwarder.child, before);
+    // Those that were dead would be left out as soon as one of them has answered.
+    assert_eq!([(); 6].map(|()| next()), [0; 6]);
+    let asked = asked();
+    assert!(asked.iter().all(|&count| count >= 3), "they take turns: {asked:?}");
+}
+
+/// Has a process open no descriptor whose number is not below `limit`; what the limit was.
+#[expect(unsafe_code, reason = "calls a function of libc")]
+fn limit_descriptors(child: &Child, limit: u64) -> u64 {
+    let process = i32::try_from(child.id()).unwrap();
+    let mut limits = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: it writes to the second one.
+    let read = unsafe { libc::prlimit(process, libc::RLIMIT_NOFILE, std::ptr::null(), &raw mut limits) };
+    assert_eq!(read, 0);
+    let before = std::mem::replace(&mut limits.rlim_cur, limit);
+    // SAFETY: it reads the first one.
+    let written = unsafe { libc::prlimit(process, libc::RLIMIT_NOFILE, &raw const limits, std::ptr::null_mut()) };
+    assert_eq!(written, 0);
+    before
+}
+
+#[test]
 fn lies_are_dropped_and_the_truth_is_waited_for() {
     let upstream = Upstream::start(|asked| {
         let lie = asked.address(66);

@@ -43,8 +43,21 @@ pub(crate) enum NoAnswer {
     TimedOut,
     /// The system says that it cannot be reached, or the connection broke.
     Unreachable(io::ErrorKind),
+    /// It was not asked: there was no descriptor or memory left here.
+    NotAsked,
     /// The question came back in another case. It may be forged: to be asked again over TCP.
     OtherCase,
+}
+
+impl NoAnswer {
+    /// What this error of a socket towards an upstream means.
+    fn of(error: &io::Error) -> NoAnswer {
+        match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => NoAnswer::NotAsked,
+            _ if is_time_out(error) => NoAnswer::TimedOut,
+            _ => NoAnswer::Unreachable(error.kind()),
+        }
+    }
 }
 
 /// The sockets of one hub towards all upstreams.
@@ -143,9 +156,7 @@ impl Sockets {
 
     /// Asks over UDP. The answer comes to the inbox, for as long as what is returned is kept.
     pub(crate) fn send(&self, upstream: usize, query: Rc<UpstreamQuery>, inbox: &Inbox) -> Result<Sent, NoAnswer> {
-        let socket = self
-            .socket(upstream)
-            .map_err(|error| NoAnswer::Unreachable(error.kind()))?;
+        let socket = self.socket(upstream).map_err(|error| NoAnswer::of(&error))?;
         let (inbox, done) = (Rc::clone(inbox), Cell::new(false));
         let waiter = Waiter {
             upstream,
@@ -158,7 +169,7 @@ impl Sockets {
         sent.socket
             .socket
             .send(&query.message(sent.id))
-            .map_err(|error| NoAnswer::Unreachable(error.kind()))?;
+            .map_err(|error| NoAnswer::of(&error))?;
         Ok(sent)
     }
 
@@ -170,13 +181,7 @@ impl Sockets {
         longest: Duration,
     ) -> Result<Vec<u8>, NoAnswer> {
         let answer = self.upstreams[upstream].connections.ask(query, longest);
-        answer.map_err(|error| {
-            if is_time_out(&error) {
-                NoAnswer::TimedOut
-            } else {
-                NoAnswer::Unreachable(error.kind())
-            }
-        })
+        answer.map_err(|error| NoAnswer::of(&error))
     }
 
     /// One of the upstream's sockets, by chance, with a use taken from it; opened or replaced if need be.
@@ -228,7 +233,7 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Nobody listens there: whoever waits need not wait longer. The next datagram may fare better.
                 Err(error) => {
-                    self.give_up(error.kind());
+                    self.give_up(NoAnswer::of(&error));
                     iora::yield_now();
                 }
             }
@@ -250,9 +255,9 @@ impl Socket {
     }
 
     /// Tells all who wait that they wait in vain.
-    fn give_up(&self, kind: io::ErrorKind) {
+    fn give_up(&self, why: NoAnswer) {
         for waiter in self.waiting.borrow().values() {
-            waiter.deliver(Err(NoAnswer::Unreachable(kind)));
+            waiter.deliver(Err(why));
         }
     }
 

@@ -76,14 +76,14 @@ impl Resolver {
                 match self.send(index, query, upstream.takes_edns(), &inbox) {
                     Ok(sent) => tries.push(sent),
                     Err(no_answer) => {
-                        self.note_failure(index);
+                        self.note_failure(index, no_answer);
                         trouble = format!("{}: {}", upstream.address, Failure::NoAnswer(no_answer));
                         continue;
                     }
                 }
                 loop {
                     let Some(letter) = receive(&inbox, until) else {
-                        self.note_failure(index);
+                        self.note_failure(index, NoAnswer::TimedOut);
                         silent.push(index);
                         trouble = format!("{}: {}", upstream.address, Failure::NoAnswer(NoAnswer::TimedOut));
                         break;
@@ -125,7 +125,7 @@ impl Resolver {
         let (index, round_trip) = (letter.upstream, letter.sent.elapsed());
         let had_edns = letter.query.has_edns();
         let message = self.whole(letter, deadline).map_err(|no_answer| {
-            self.note_failure(index);
+            self.note_failure(index, no_answer);
             Failure::NoAnswer(no_answer)
         })?;
         let upstream = self.upstream(index);
@@ -156,7 +156,11 @@ impl Resolver {
         let left = deadline.saturating_duration_since(Instant::now());
         let answer = self.sockets.ask_by_tcp(letter.upstream, &letter.query, left);
         // Over TCP it is certain who answers. One who does not talk TCP has to be believed that it folds the case.
-        if other_case && answer.as_ref().map_or(true, |answer| !letter.query.is_exact(answer)) {
+        let folds = match &answer {
+            Ok(answer) => !letter.query.is_exact(answer),
+            Err(no_answer) => *no_answer != NoAnswer::NotAsked,
+        };
+        if other_case && folds {
             self.upstream(letter.upstream).does_not_keep_case();
         }
         answer
@@ -171,9 +175,9 @@ impl Resolver {
         self.whole(letter, deadline)
     }
 
-    /// An upstream failed; should it be dead now, it is probed until it lives.
-    fn note_failure(self: &Rc<Self>, index: usize) {
-        if self.upstream(index).failed() {
+    /// An upstream gave no answer; should it be dead now, it is probed until it lives. One that was not asked has not failed.
+    fn note_failure(self: &Rc<Self>, index: usize, why: NoAnswer) {
+        if why != NoAnswer::NotAsked && self.upstream(index).failed() {
             let this = Rc::clone(self);
             drop(iora::spawn(move || this.probe_until_alive(index)));
         }
@@ -227,6 +231,9 @@ impl std::fmt::Display for Failure {
         match self {
             Failure::NoAnswer(NoAnswer::TimedOut) => formatter.write_str("no answer in time"),
             Failure::NoAnswer(NoAnswer::Unreachable(kind)) => write!(formatter, "{kind}"),
+            Failure::NoAnswer(NoAnswer::NotAsked) => {
+                formatter.write_str("not asked, for want of descriptors or memory")
+            }
             Failure::NoAnswer(NoAnswer::OtherCase) => formatter.write_str("the question came back in another case"),
             Failure::Rejected(Rejected::Malformed) => formatter.write_str("malformed answer"),
             Failure::Rejected(Rejected::Failure(rcode)) => write!(formatter, "response code {rcode}"),
