@@ -363,6 +363,33 @@ fn a_killed_greenlet_makes_calls_while_it_unwinds() {
     });
 }
 
+/// Returns once a process that writes short lines to this pipe waits until somebody reads them.
+fn until_full(pipe: &impl AsRawFd, process: u32) {
+    /// Longer than any line, none of which is split between two pages.
+    const LINE: c_int = 128;
+    // SAFETY: asks for a number.
+    let room = unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_GETPIPE_SZ) };
+    let lost = room / 4096 * LINE;
+    let holds = || {
+        let mut holds: c_int = 0;
+        // SAFETY: writes a number.
+        let asked = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut holds) };
+        assert_eq!(asked, 0);
+        holds
+    };
+    let is_asleep = || {
+        let mut threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+        threads.all(|thread| {
+            // One that has ended meanwhile has no state.
+            let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap_or_default();
+            status.contains("\nState:\tS")
+        })
+    };
+    while holds() < room - lost || !is_asleep() {
+        thread::yield_now();
+    }
+}
+
 #[test]
 fn greenlets_that_print_into_a_full_pipe() {
     const LINES: usize = 300;
@@ -421,8 +448,7 @@ fn greenlets_that_print_into_a_full_pipe() {
             .spawn()
             .unwrap();
         let mut out = child.stdout.take().unwrap();
-        // It is full long before anybody looks.
-        thread::sleep(Duration::from_millis(100));
+        until_full(&out, child.id());
         let mut text = String::new();
         out.read_to_string(&mut text).unwrap();
         assert!(child.wait().unwrap().success(), "{text}");

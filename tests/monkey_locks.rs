@@ -324,16 +324,14 @@ fn a_thread_that_is_parked_for_real_is_woken_beside_its_greenlets() {
             }
         });
         until_parked(&parked, "thread::park");
-        let this = thread::current();
-        let (go, gone) = mpsc::channel();
-        let waker = thread::spawn(move || {
-            gone.recv().unwrap();
-            thread::sleep(Duration::from_millis(20));
-            this.unpark();
-        });
-        iora::monkey::unpatched(|| {
-            go.send(()).unwrap();
+        let (this, status) = (thread::current(), ThreadStatus::of_current());
+        let waker = iora::monkey::unpatched(|| {
+            let waker = thread::spawn(move || {
+                status.until_asleep();
+                this.unpark();
+            });
             thread::park();
+            waker
         });
         done.set(true);
         thread::current().unpark();

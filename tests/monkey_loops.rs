@@ -10,6 +10,8 @@ mod child;
 #[path = "common/patched.rs"]
 #[expect(dead_code, reason = "no pipes are needed here")]
 mod patched;
+#[path = "common/waiting.rs"]
+mod waiting;
 
 use std::ffi::{CStr, CString};
 use std::io::{Read, Write};
@@ -22,6 +24,7 @@ use std::time::{Duration, Instant};
 use beside::beside_another;
 use patched::{in_greenlet, pair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use waiting::until_parked;
 
 #[test]
 fn poll_waits_for_any_of_several() {
@@ -128,6 +131,81 @@ fn select_waits() {
         count
     });
     assert_eq!(count, 1);
+}
+
+#[test]
+fn poll_and_select_wait_for_urgent_data_alone() {
+    type Wait = fn(RawFd) -> (i32, bool);
+    let waits: [Wait; 2] = [
+        |fd| {
+            let mut entry = libc::pollfd {
+                fd,
+                events: libc::POLLPRI,
+                revents: 0,
+            };
+            // SAFETY: one entry, no limit.
+            let count = unsafe { libc::poll(&raw mut entry, 1, -1) };
+            (count, entry.revents == libc::POLLPRI)
+        },
+        |fd| {
+            // SAFETY: a set is an array of integers; a small number.
+            let mut set: libc::fd_set = unsafe { std::mem::zeroed() };
+            // SAFETY: as above.
+            unsafe { libc::FD_SET(fd, &raw mut set) };
+            let none = ptr::null_mut;
+            // SAFETY: one set, no limit.
+            let count = unsafe { libc::select(fd + 1, none(), none(), &raw mut set, ptr::null_mut()) };
+            // SAFETY: as above.
+            (count, unsafe { libc::FD_ISSET(fd, &raw const set) })
+        },
+    ];
+    for (what, wait) in ["poll", "select"].into_iter().zip(waits) {
+        in_greenlet(move || {
+            let (one, mut other) = pair();
+            let fd = one.as_raw_fd();
+            other.write_all(b"not urgent").unwrap();
+            let waits = iora::spawn(move || wait(fd));
+            until_parked(&waits, what);
+            // SAFETY: one byte.
+            let sent = unsafe { libc::send(other.as_raw_fd(), [0_u8].as_ptr().cast(), 1, libc::MSG_OOB) };
+            assert_eq!(sent, 1);
+            assert_eq!(waits.get().unwrap(), (1, true), "{what}");
+        });
+    }
+}
+
+#[test]
+fn select_says_how_much_time_is_left() {
+    let left = beside_another(|| {
+        let (one, other) = pair();
+        let select = |seconds, microseconds| {
+            // SAFETY: a set is an array of integers; a small number.
+            let mut set: libc::fd_set = unsafe { std::mem::zeroed() };
+            // SAFETY: as above.
+            unsafe { libc::FD_SET(one.as_raw_fd(), &raw mut set) };
+            let mut limit = libc::timeval {
+                tv_sec: seconds,
+                tv_usec: microseconds,
+            };
+            let none = ptr::null_mut;
+            // SAFETY: one set, and a limit.
+            let count = unsafe { libc::select(one.as_raw_fd() + 1, &raw mut set, none(), none(), &raw mut limit) };
+            let left = Duration::from_secs(limit.tv_sec as u64) + Duration::from_micros(limit.tv_usec as u64);
+            (count, left)
+        };
+        assert_eq!(select(0, 20_000), (0, Duration::ZERO));
+        let writer = iora::spawn(move || {
+            iora::sleep(Duration::from_millis(20));
+            (&other).write_all(b"x").unwrap();
+            other
+        });
+        let (count, left) = select(2000, 0);
+        drop(writer.get());
+        assert_eq!(count, 1);
+        left
+    });
+    assert!(left <= Duration::from_millis(1_999_980), "{left:?}");
+    assert!(left > Duration::from_secs(1000), "{left:?}");
 }
 
 #[test]
