@@ -62,14 +62,8 @@ pub(crate) fn worker_is_idle(idle: bool) {
 pub(super) fn check() {
     let hubs = hubs();
     let quiet = QUIET.load(Ordering::SeqCst);
-    if quiet != hubs.len() || !hubs.iter().all(|hub| hub.is_quiet()) {
-        return;
-    }
-    if process::thread_count() != Some(quiet + IDLE_WORKERS.load(Ordering::SeqCst)) {
-        return;
-    }
-    // A hub that was woken between the two looks is not quiet any more.
-    if !hubs.iter().all(|hub| hub.is_quiet()) {
+    let nobody_else = || process::thread_count() == Some(quiet + IDLE_WORKERS.load(Ordering::SeqCst));
+    if !are_left_alone(&hubs, quiet, nobody_else) {
         return;
     }
     let told: Vec<&'static Remote> = hubs.clone();
@@ -77,6 +71,13 @@ pub(super) fn check() {
     for hub in told {
         hub.post(Message::Deadlock);
     }
+}
+
+/// Whether all hubs are quiet, `quiet` of them by their own count, and nobody else is there who could wake one.
+fn are_left_alone(hubs: &[&Remote], quiet: usize, nobody_else: impl FnOnce() -> bool) -> bool {
+    let all_quiet = || hubs.iter().all(|hub| hub.is_quiet());
+    // Somebody may have woken a hub and ended before the threads were counted: that hub is not quiet any more.
+    quiet == hubs.len() && all_quiet() && nobody_else() && all_quiet()
 }
 
 /// The text of the panic.
@@ -91,4 +92,24 @@ pub(super) fn report(what: &str, lines: &str) -> String {
 #[expect(clippy::print_stderr, reason = "a report like that of a panic")]
 pub(super) fn print(lines: &str) {
     eprintln!("{}", report("work", lines));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hub_that_somebody_woke_before_its_end_is_not_left_alone() {
+        let hub = Remote::adopt();
+        assert!(hub.prepare_sleep(true));
+        assert!(are_left_alone(&[hub], 1, || true));
+        assert!(!are_left_alone(&[hub], 0, || true), "it has not said so");
+        assert!(!are_left_alone(&[hub], 1, || false));
+        let wakes_and_ends = || {
+            hub.post(Message::Deadlock);
+            true
+        };
+        assert!(!are_left_alone(&[hub], 1, wakes_and_ends));
+        hub.retire();
+    }
 }

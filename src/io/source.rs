@@ -404,3 +404,32 @@ impl<T: AsFd> AsFd for Source<T> {
         self.get_ref().as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_is_closed_before_it_is_registered_is_not_waited_for() {
+        let (reader, _writer) = io::pipe().expect("two descriptors");
+        let source = Source::new(reader).expect("not a standard stream");
+        let job = crate::spawn(move || {
+            let wait = Wait {
+                direction: Direction::Read,
+                what: "read",
+            };
+            // It is asked between the first look whether the source is open and the registration.
+            let limit = || {
+                source.close();
+                Ok(Limit::Never)
+            };
+            source.run(wait, limit, |_| Err::<(), _>(socket::would_block()), |()| false)
+        });
+        assert!(job.join_timeout(Duration::from_secs(60)), "nobody will wake it");
+        let result = job.get().expect("did not panic");
+        assert_eq!(
+            result.map_err(|error| error.raw_os_error()),
+            Err(socket::closed().raw_os_error())
+        );
+    }
+}
