@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
@@ -110,14 +111,19 @@ fn a_refusal_passes_and_the_socket_goes_on() {
     };
     let (client, from) = bind();
     client.connect(gone).expect("connects");
-    let client = iora::spawn(move || {
-        client.send(b"x").expect("sends");
-        let error = client.recv(&mut [0; 8]).expect_err("nobody is there");
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-        client.connect(address).expect("connects");
-        // The error was told of as a lasting one: the wait must not spin, nor end, on it.
-        client.recv(&mut [0; 8]).expect("receives")
+    let client = Rc::new(client);
+    let refused = iora::spawn({
+        let client = client.clone();
+        move || client.recv(&mut [0; 8]).expect_err("nobody is there")
     });
+    until_parked(&refused, "recv");
+    client.send(b"x").expect("sends");
+    assert!(refused.join_timeout(Duration::from_secs(60)), "it is not told");
+    let error = refused.get().expect("did not panic");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    client.connect(address).expect("connects");
+    // The error was told of as a lasting one: the wait must not spin, nor end, on it.
+    let client = iora::spawn(move || client.recv(&mut [0; 8]).expect("receives"));
     until_parked(&client, "recv");
     server.send_to(b"four", from).expect("sends");
     assert_eq!(client.get().expect("did not panic"), 4);

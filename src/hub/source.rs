@@ -112,7 +112,7 @@ impl Registration {
         let state = sources.get_mut(self.key)?;
         let ended = state.ended;
         let half = state.half(direction);
-        Some(ended || half.closed || (half.ready && half.waiters.is_empty()))
+        Some(ended || (half.ready && half.waiters.is_empty()))
     }
 
     /// The result of an operation proves that there was no more to be had: the next waits for an event first.
@@ -169,7 +169,7 @@ impl Registration {
                         hub.source_waiters.set(hub.source_waiters.get() + 1);
                         turn.place = Some((*self, direction, me));
                     }
-                    if (half.ready || half.closed) && half.waiters.front() == Some(me) {
+                    if half.ready && half.waiters.front() == Some(me) {
                         return Waited::Ready;
                     }
                 }
@@ -238,11 +238,7 @@ fn leave((registration, direction, me): (Registration, Direction, Key), drained:
             half.drained();
         }
         half.waiters.remove(me);
-        if half.ready || half.closed {
-            half.waiters.front()
-        } else {
-            None
-        }
+        if half.ready { half.waiters.front() } else { None }
     };
     if let Some(next) = next {
         hub.wake(next, Reason::Unparked);
