@@ -691,7 +691,19 @@ fn bad_messages_are_refused_and_answers_not_answered() {
         assert_eq!((answer.rcode(), answer.length), (1, 12), "{what}");
     }
     assert_eq!(client.ask(&spoilt(2, 0x21)).rcode(), 4, "an unknown operation");
-    assert_eq!(client.ask(&query(1, "www.example", 252)).rcode(), 5, "a zone transfer");
+    let iterative = {
+        let mut message = query(1, "www.example", A);
+        message[2] = 0;
+        message
+    };
+    for (what, message) in [
+        ("a zone transfer", query(1, "www.example", 252)),
+        ("a query that desires no recursion", iterative),
+    ] {
+        let answer = client.ask(&with_opt(message, 1232, 0));
+        assert_eq!((answer.rcode(), &*answer.name), (5, "www.example"), "{what}");
+        assert!(answer.opt().is_some(), "{what}");
+    }
     // Neither an answer nor a single byte is answered: the next thing that comes is the answer to something else.
     client.send(&spoilt(2, 0x81));
     client.send(&[7]);

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
+use iora::net::{Hints, getaddrinfo};
 
 use crate::answer::TtlRules;
 
@@ -25,6 +26,10 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// SIGTERM and SIGINT let it finish what is in flight, then it exits; a second one ends it at once.
 #[derive(Debug, Parser)]
 #[command(name = "dns_forwarder", version)]
+#[command(
+    after_help = "An ADDR is an IP address with or without a port: 192.0.2.1, 192.0.2.1:53, 2001:db8::1, [2001:db8::1]:53\n\
+                        A DURATION is a number with a unit: 500ms, 5s, 10m, 1h or 1d"
+)]
 pub(crate) struct Flags {
     /// Addresses to listen on, UDP and TCP [port: 53 if none is given; 0 takes a free one]
     #[arg(long, value_name = "ADDR", num_args = 1.., value_parser = address_with_port, default_value = "127.0.0.1:5353")]
@@ -205,8 +210,29 @@ fn address_with_port(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(SocketAddr::new(address, DNS_PORT));
     }
+    if let Some(address) = of_interface(text) {
+        return Ok(address);
+    }
     text.parse()
         .map_err(|_| "not an IP address, or one with a port such as 192.0.2.1:53 or [2001:db8::1]:53".to_owned())
+}
+
+/// An address that means something on one interface only, with or without a port: `fe80::1%eth0`, `[fe80::1%eth0]:5300`.
+fn of_interface(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(Some((ip, ""))) => (ip, DNS_PORT),
+        Some(Some((ip, port))) => (ip, port.strip_prefix(':')?.parse().ok()?),
+        Some(None) => return None,
+        None => (text, DNS_PORT),
+    };
+    let hints = Hints {
+        numeric_host: true,
+        ..Hints::default()
+    };
+    let found = ip.contains('%').then(|| getaddrinfo(Some(ip), None, &hints))?.ok()?;
+    let mut address = found.first()?.address;
+    address.set_port(port);
+    Some(address)
 }
 
 /// As [`address_with_port`], one at which a name server can be.
@@ -301,7 +327,22 @@ mod tests {
             address_with_port("[2001:db8::1]:5300"),
             Ok(address("[2001:db8::1]:5300"))
         );
-        for wrong in ["", "dns.example", "192.0.2.1:", "192.0.2.1:66000", "192.0.2"] {
+        let loopback = address_with_port("fe80::1%lo").unwrap();
+        assert_eq!((loopback.to_string().as_str(), loopback.port()), ("[fe80::1%1]:53", 53));
+        assert_eq!(address_with_port("[fe80::1%lo]"), Ok(loopback));
+        assert_eq!(address_with_port("[fe80::1%lo]:5300").unwrap().port(), 5300);
+        for wrong in [
+            "",
+            "dns.example",
+            "192.0.2.1:",
+            "192.0.2.1:66000",
+            "192.0.2",
+            "fe80::1%none-such",
+            "[fe80::1%lo",
+            "[fe80::1%lo]x",
+            "[fe80::1%lo]:",
+            "192.0.2.1%lo",
+        ] {
             assert!(address_with_port(wrong).is_err(), "{wrong}");
         }
     }
@@ -387,7 +428,7 @@ mod tests {
 
     #[test]
     fn resolv_conf_gives_its_name_servers() {
-        let text = "search example.com\nnameserver 192.0.2.1\n#nameserver 192.0.2.9\nnameserver fe80::1%eth0\nnameserver ::1\n";
+        let text = "search example.com\nnameserver 192.0.2.1\n#nameserver 192.0.2.9\nnameserver fe80::1%none-such\nnameserver ::1\n";
         assert_eq!(parse_resolv_conf(text), [address("192.0.2.1:53"), address("[::1]:53")]);
     }
 

@@ -85,10 +85,14 @@ impl Forwarder {
         let query = match question::read(message) {
             Reading::Query(query) => query,
             Reading::BadVersion(query) => {
-                write_bad_version(&query, out);
+                write_refusal(&query, 0, edns::BAD_VERSION, out);
                 return Response::Ready;
             }
-            Reading::Refuse(rcode) => {
+            Reading::Refuse(query, rcode) => {
+                write_refusal(&query, rcode as u8, 0, out);
+                return Response::Ready;
+            }
+            Reading::Reject(rcode) => {
                 out.extend_from_slice(&question::refusal(message, rcode));
                 return Response::Ready;
             }
@@ -162,12 +166,12 @@ fn too_busy(query: &Query<'_>, now: Instant) -> Stored {
     Stored::empty(query, Rcode::ServFail, now, 0).with_error(edns::NOT_READY, "too many queries wait".into())
 }
 
-/// Answers a query whose EDNS has a version that is not known.
-fn write_bad_version(query: &Query<'_>, out: &mut Vec<u8>) {
+/// Answers a query with its question, a response code, whose higher bits EDNS carries, and nothing else.
+fn write_refusal(query: &Query<'_>, rcode: u8, rcode_high: u8, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&query.asked.id.to_be_bytes());
     let desired = u8::from(query.asked.recursion_desired);
-    out.extend_from_slice(&[RESPONSE | desired, RECURSION_AVAILABLE, 0, 1, 0, 0, 0, 0, 0, 0]);
+    out.extend_from_slice(&[RESPONSE | desired, RECURSION_AVAILABLE | rcode, 0, 1, 0, 0, 0, 0, 0, 0]);
     out.extend_from_slice(query.question);
-    edns::append_opt(out, start, query.asked.edns, edns::BAD_VERSION, None);
+    edns::append_opt(out, start, query.asked.edns, rcode_high, None);
 }

@@ -45,8 +45,10 @@ pub(crate) enum Reading<'a> {
     Query(Query<'a>),
     /// A query for EDNS of a version that nobody knows yet: to be answered BADVERS.
     BadVersion(Query<'a>),
-    /// Something to be refused at once, with [`refusal`].
-    Refuse(Rcode),
+    /// A query for something that a forwarder does not do: to be answered with its question and this code.
+    Refuse(Query<'a>, Rcode),
+    /// Nothing whose question could be given back: to be answered at once, with [`refusal`].
+    Reject(Rcode),
     /// Something to be silent about.
     Ignore,
 }
@@ -84,7 +86,7 @@ impl Asked {
     }
 }
 
-/// A query for a name of the Internet.
+/// A query for a name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Query<'a> {
     /// Everything but the name.
@@ -209,13 +211,13 @@ pub(crate) fn read(message: &[u8]) -> Reading<'_> {
         return Reading::Ignore;
     }
     if message.len() < HEADER {
-        return Reading::Refuse(Rcode::FormErr);
+        return Reading::Reject(Rcode::FormErr);
     }
     if flags.0 & OPCODE != 0 {
-        return Reading::Refuse(Rcode::NotImp);
+        return Reading::Reject(Rcode::NotImp);
     }
     let Some(sections) = read_sections(message) else {
-        return Reading::Refuse(Rcode::FormErr);
+        return Reading::Reject(Rcode::FormErr);
     };
     let (question_end, opt) = sections;
     let question = &message[HEADER..question_end];
@@ -234,12 +236,12 @@ pub(crate) fn read(message: &[u8]) -> Reading<'_> {
         return Reading::BadVersion(query);
     }
     match kind {
-        TYPE_AXFR | TYPE_IXFR | TYPE_NONE | TYPE_OPT => Reading::Refuse(Rcode::Refused),
-        FIRST_META_TYPE..TYPE_ANY => Reading::Refuse(Rcode::NotImp),
-        _ if class != CLASS_IN => Reading::Refuse(Rcode::Refused),
+        TYPE_AXFR | TYPE_IXFR | TYPE_NONE | TYPE_OPT => Reading::Refuse(query, Rcode::Refused),
+        FIRST_META_TYPE..TYPE_ANY => Reading::Refuse(query, Rcode::NotImp),
+        _ if class != CLASS_IN => Reading::Refuse(query, Rcode::Refused),
         // Only what is asked for with recursion is a forwarder's business; anything else would be a way to look at
         // what other clients asked for.
-        _ if !asked.recursion_desired => Reading::Refuse(Rcode::Refused),
+        _ if !asked.recursion_desired => Reading::Refuse(query, Rcode::Refused),
         _ => Reading::Query(query),
     }
 }
@@ -317,9 +319,9 @@ fn read_opt(message: &[u8], class: u16, ttl_at: usize, options: &[u8]) -> Option
     ))
 }
 
-/// The answer to a message that is refused: a header alone, with the client's id.
+/// The answer to a message that is rejected: a header alone, with the client's id.
 ///
-/// `message` must be one for which [`read`] said `Refuse`: at least its id can be read.
+/// `message` must be one for which [`read`] said `Reject`: at least its id can be read.
 pub(crate) fn refusal(message: &[u8], rcode: Rcode) -> [u8; HEADER] {
     let mut answer = [0; HEADER];
     answer[..2].copy_from_slice(&message[..2]);
@@ -367,7 +369,7 @@ pub(crate) mod tests {
 
     fn refused(message: &[u8]) -> Rcode {
         match read(message) {
-            Reading::Refuse(rcode) => rcode,
+            Reading::Refuse(_, rcode) | Reading::Reject(rcode) => rcode,
             other => panic!("expected a refusal, got {other:?}"),
         }
     }
@@ -501,7 +503,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_refusal_bears_the_id_and_the_operation() {
+    fn a_rejection_bears_the_id_and_the_operation() {
         let mut status = query_bytes(0xabcd, "example.com", 1, &[]);
         status[2] |= 2 << 3;
         assert_eq!(
@@ -514,7 +516,7 @@ pub(crate) mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..64)) {
-            if let Reading::Refuse(rcode) = read(&bytes) {
+            if let Reading::Reject(rcode) = read(&bytes) {
                 refusal(&bytes, rcode);
             }
         }

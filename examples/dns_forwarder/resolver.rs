@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use domain::base::iana;
 use iora::queue::Queue;
 
 use crate::answer::{self, Rejected};
@@ -236,7 +237,9 @@ impl std::fmt::Display for Failure {
             }
             Failure::NoAnswer(NoAnswer::OtherCase) => formatter.write_str("the question came back in another case"),
             Failure::Rejected(Rejected::Malformed) => formatter.write_str("malformed answer"),
-            Failure::Rejected(Rejected::Failure(rcode)) => write!(formatter, "response code {rcode}"),
+            Failure::Rejected(Rejected::Failure(rcode)) => {
+                write!(formatter, "it says {}", iana::Rcode::masked_from_int(*rcode))
+            }
             Failure::Rejected(Rejected::Referral) => formatter.write_str("it does not resolve names for others"),
         }
     }

@@ -24,7 +24,7 @@ pub fn queries(content: &[u8]) {
     let reading = question::read(content);
     match &reading {
         Reading::Ignore => {}
-        Reading::Refuse(rcode) => {
+        Reading::Reject(rcode) => {
             let refusal = question::refusal(content, *rcode);
             assert_eq!(refusal[..2], content[..2]);
             assert!(
@@ -32,7 +32,7 @@ pub fn queries(content: &[u8]) {
                 "answers are not answered"
             );
         }
-        Reading::BadVersion(query) => check_query(content, query),
+        Reading::BadVersion(query) | Reading::Refuse(query, _) => check_query(content, query),
         Reading::Query(query) => {
             check_query(content, query);
             check_answers(query);
