@@ -9,6 +9,7 @@ mod patched;
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::iter;
+use std::net::UdpSocket;
 use std::process::Command;
 use std::ptr;
 
@@ -144,6 +145,14 @@ fn names() -> impl Iterator<Item = &'static str> {
         .filter(move |name| files_are_ours() || known(name))
 }
 
+/// Whether this machine has a way to addresses of both kinds. Where it has not, the C library goes by the interfaces and fails
+/// for whatever it is asked, hooks go by the routes and leave out what cannot be reached.
+fn has_both_families() -> bool {
+    [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")]
+        .iter()
+        .all(|(from, to)| UdpSocket::bind(from).is_ok_and(|socket| socket.connect(to).is_ok()))
+}
+
 const FAMILIES: [c_int; 4] = [libc::AF_UNSPEC, libc::AF_INET, libc::AF_INET6, 99];
 
 /// What `getaddrinfo` says, as text.
@@ -221,7 +230,12 @@ fn getaddrinfo() {
     }
     in_greenlet(|| {
         let mut differences = Vec::new();
-        let mut check = |host, service, hints| {
+        let has_both = has_both_families();
+        let mut check = |host, service, hints: Option<[c_int; 4]>| {
+            // Without hints the flag is set.
+            if !has_both && hints.is_none_or(|[.., flags]| flags & libc::AI_ADDRCONFIG != 0) {
+                return;
+            }
             let what = format!("{host:?} {service:?} {hints:?}");
             same(&what, &mut differences, || look_up(host, service, hints));
         };

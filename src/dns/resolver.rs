@@ -314,7 +314,7 @@ fn lookup_by_system(host: &str, family: Family) -> Result<Found, LookupError> {
 }
 
 /// Sorts addresses by what the system says it would send from.
-fn sort(addresses: &mut Vec<Address>) {
+pub(super) fn sort(addresses: &mut Vec<Address>) {
     if addresses.len() < 2 {
         return;
     }
