@@ -12,6 +12,10 @@ use iora::queue::{Channel, Queue};
 use iora::sync::{AsyncResult, Condvar, Event, Mutex, Semaphore};
 use iora::{Ending, Exit, Generator, Greenlet, Yielder};
 
+#[path = "common/waiting.rs"]
+mod waiting;
+use waiting::until_parked;
+
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(1);
 
@@ -636,6 +640,31 @@ fn a_notification_given_to_one_that_is_killed_goes_to_the_next() {
             }
         );
     }
+}
+
+#[test]
+fn a_notification_given_to_one_that_is_killed_as_it_locks_again_goes_to_the_next() {
+    let pair = Rc::new((Mutex::new(0), Condvar::new()));
+    let waiters = [(); 2].map(|()| {
+        let pair = pair.clone();
+        let waiting = iora::spawn(move || {
+            let guard = pair.1.wait_while(pair.0.lock().unwrap(), |tokens| *tokens == 0);
+            *guard.unwrap() -= 1;
+        });
+        until_parked(&waiting, "condition");
+        waiting
+    });
+    let mut guard = pair.0.lock().unwrap();
+    *guard = 1;
+    pair.1.notify_one();
+    until_parked(&waiters[0], "lock");
+    waiters[0].kill();
+    drop(guard);
+    assert!(
+        waiters[1].join_timeout(Duration::from_secs(60)),
+        "the notification is lost"
+    );
+    assert_eq!(*pair.0.lock().unwrap(), 0);
 }
 
 #[test]

@@ -174,13 +174,26 @@ impl Condvar {
             blocking: false,
         };
         let stand = |_: &mut View<'_, Notified>| Err::<Infallible, ()>(());
-        let timed_out = match self.queue.wait_so(manner, 0, "condition", stand, || drop(guard)) {
+        let notification = match self.queue.wait_so(manner, 0, "condition", stand, || drop(guard)) {
             Waited::AtOnce(never) => match never {},
-            Waited::Granted(()) => false,
+            Waited::Granted(()) => Some(Notification(self)),
             Waited::Refused(()) if timed.is_none() => refused("Condvar::wait"),
-            Waited::TimedOut(()) | Waited::Refused(()) => true,
+            Waited::TimedOut(()) | Waited::Refused(()) => None,
         };
-        (mutex.lock(), WaitTimeoutResult(timed_out))
+        let locked = mutex.lock();
+        let outcome = WaitTimeoutResult(notification.is_none());
+        std::mem::forget(notification);
+        (locked, outcome)
+    }
+}
+
+/// What a waiter was granted, until it has locked again. Dropped, it is passed on: the waiter was unwound, and has not seen what it
+/// was notified of.
+struct Notification<'a>(&'a Condvar);
+
+impl Drop for Notification<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
     }
 }
 
