@@ -8,8 +8,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 if [ $# -gt 0 ]; then
     tests cargo test --locked --no-fail-fast "$@"
 else
+    # Some tests run the examples, which `--tests` does not build, nor `cargo test` all of them.
+    tests cargo build --locked --examples
     tests cargo test --locked --no-fail-fast
-    # Some tests run the examples, which `--tests` does not build.
     tests cargo build --locked --release --examples
     tests cargo test --locked --no-fail-fast --release --lib --tests
 fi

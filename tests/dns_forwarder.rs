@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -402,7 +402,7 @@ fn program() -> PathBuf {
     path.pop();
     path.push("examples/dns_forwarder");
     if !path.exists() {
-        // `cargo test` builds the examples, `cargo test --test dns_forwarder` does not.
+        // `cargo test` builds those examples as programs that have no tests of their own.
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--example", "dns_forwarder"]);
         if path.iter().any(|part| part == "release") {
@@ -410,6 +410,14 @@ fn program() -> PathBuf {
         }
         assert!(build.status().unwrap().success());
     }
+    let changed = |path: &Path| std::fs::metadata(path).unwrap().modified().unwrap();
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/dns_forwarder");
+    let mut sources = std::fs::read_dir(sources).unwrap();
+    assert!(
+        sources.all(|source| changed(&source.unwrap().path()) <= changed(&path)),
+        "{} is older than its source: `cargo build --examples`",
+        path.display()
+    );
     path
 }
 
