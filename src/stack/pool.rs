@@ -60,7 +60,7 @@ pub(crate) fn reserve(size: usize) -> io::Result<Reservation> {
     let latest = LATEST.get();
     // SAFETY: it is null or points to a class that the pool holds: the pool takes it away from here before it lets go.
     if let Some(class) = unsafe { latest.as_ref() }
-        && class.size() == size
+        && size::gives(size, class.size())
     {
         class.promise()?;
         // SAFETY: the pool made the pointer from an `Rc` that it holds.

@@ -40,6 +40,13 @@ pub(super) fn rounded(size: usize) -> io::Result<usize> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a stack larger than the address space"))
 }
 
+/// Whether it is seen at once that a wish for `size` bytes gets `given`, which is what some wish gets. It is for whole pages, the
+/// default among them.
+#[inline]
+pub(super) fn gives(size: usize, given: usize) -> bool {
+    size | page_size() == given
+}
+
 /// Where the guard of a stack begins that was wished with `size` bytes and has this base.
 pub(crate) fn limit(base: usize, size: usize) -> Option<usize> {
     base.checked_sub(rounded(size).ok()?)
@@ -66,6 +73,24 @@ mod tests {
             assert_eq!(size / page_size() % 2, 1, "{pages}");
             assert_eq!(rounded(size).unwrap(), size);
         }
+    }
+
+    #[test]
+    fn whole_pages_are_seen_to_give_what_they_do_and_nothing_else_is() {
+        let given: Vec<usize> = (0..40).map(|pages| rounded(pages * page_size()).unwrap()).collect();
+        for size in (0..40 * page_size()).step_by(page_size() / 4) {
+            let rounded = rounded(size).unwrap();
+            assert_eq!(
+                gives(size, rounded),
+                size >= MINIMUM && size.is_multiple_of(page_size()),
+                "{size}"
+            );
+            assert!(
+                given.iter().all(|given| !gives(size, *given) || *given == rounded),
+                "{size}"
+            );
+        }
+        assert!(gives(DEFAULT_SIZE, rounded(DEFAULT_SIZE).unwrap()));
     }
 
     #[test]
