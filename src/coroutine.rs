@@ -77,8 +77,11 @@ const LINK: usize = 16;
 /// Room for the head: all that a switch touches of it shares a cache line with the link.
 const HEAD: usize = (LINK + size_of::<Head>()).next_multiple_of(64) - LINK;
 
-/// How many cache lines below the head [`Entrance::fetch`] fetches.
-const FETCHED: usize = 5;
+/// The most cache lines of frames that [`Entrance::fetch`] fetches.
+const FETCHED: usize = 11;
+
+/// How many bytes of frames are fetched where it is not known how many there are.
+const SHALLOW: usize = 256;
 
 /// What is left of a stack below its coroutine's record.
 struct Lower(Stack);
@@ -113,6 +116,13 @@ pub(crate) struct Suspender {
     yielder: NonNull<Yielder>,
     /// The `errno` of the thread, which it never leaves.
     errno: errno::Place,
+}
+
+/// About where the frames of whoever calls end, on whatever stack: for [`Entrance::fetch`].
+#[inline(always)]
+pub(crate) fn low() -> Option<NonZeroUsize> {
+    let here = 0_u8;
+    NonZeroUsize::new((&raw const here).addr())
 }
 
 impl Coroutine {
@@ -200,12 +210,16 @@ impl Drop for Coroutine {
 }
 
 impl Entrance {
-    /// Has the processor fetch the head and the lines below it, where the frames of a greenlet are that waits in shallow code,
-    /// and with them the address translation of the stack's first page. The coroutine need not be there any more.
+    /// Has the processor fetch the head, and the frames that end at `low`; without that, those of a coroutine that has never waited
+    /// deep. The coroutine need not be there any more.
     #[inline]
-    pub(crate) fn fetch(self) {
-        for line in 0..=FETCHED {
-            prefetch(self.0.as_ptr().wrapping_byte_sub(line * 64));
+    pub(crate) fn fetch(self, low: Option<NonZeroUsize>) {
+        let head = self.0.addr().get();
+        prefetch(self.0.as_ptr());
+        let low = low.map_or(head - SHALLOW, NonZeroUsize::get);
+        // What the switch left is a little below.
+        for line in (low - 64..head).step_by(64).take(FETCHED) {
+            prefetch(ptr::without_provenance::<u8>(line));
         }
     }
 

@@ -36,7 +36,7 @@ use super::{deadlock, report};
 use crate::collections::ring::Ring;
 use crate::collections::slab::{Key, Slab};
 use crate::collections::timers::{TimerKey, Timers};
-use crate::coroutine::{Entrance, Status};
+use crate::coroutine::{self, Entrance, Status};
 use crate::stack::overflow::Runner;
 use crate::stack::{self, Reservation};
 use crate::sys::errno;
@@ -266,6 +266,7 @@ impl Hub {
         }
         task.state = State::Parked;
         task.waits_for = what;
+        task.low = coroutine::low();
         true
     }
 

@@ -12,6 +12,7 @@
 //! * While the thread unwinds nothing may switch, because the panic count belongs to the thread: `park` returns
 //!   [`WakeReason::Refused`] at once, and [`block`] really blocks the thread.
 
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use super::core::{Alarm, BUDGET, Hub};
@@ -21,6 +22,7 @@ use super::interrupt::{self, Interrupt};
 use super::remote::{Message, Remote};
 use super::task::{Reason, State, Task};
 use crate::collections::slab::Key;
+use crate::coroutine;
 
 /// Why [`park`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -261,12 +263,19 @@ impl Hub {
     /// Marks the task parked. `false` if it was unparked before. Raises what is pending.
     #[inline(always)]
     fn prepare_park(&self, key: Key, deadline: Option<Instant>, what: &'static str) -> bool {
-        deadline.is_none() && self.park_simply(key, what) || self.prepare_park_slow(key, deadline, what)
+        deadline.is_none() && self.park_simply(key, what)
+            || self.prepare_park_slow(key, deadline, what, coroutine::low())
     }
 
     /// [`prepare_park`](Self::prepare_park) with a deadline, a token or an interrupt.
     #[cold]
-    fn prepare_park_slow(&self, key: Key, deadline: Option<Instant>, what: &'static str) -> bool {
+    fn prepare_park_slow(
+        &self,
+        key: Key,
+        deadline: Option<Instant>,
+        what: &'static str,
+        low: Option<NonZeroUsize>,
+    ) -> bool {
         let mut tasks = self.tasks.borrow_mut();
         let task = tasks.get_mut(key).expect("whoever runs has a task");
         if let Some(interrupt) = task.take_interrupt() {
@@ -278,6 +287,7 @@ impl Hub {
         }
         task.state = State::Parked;
         task.waits_for = what;
+        task.low = low;
         if let Some(at) = deadline {
             task.alarm = Some(self.alarms.borrow_mut().insert(at, Alarm::Wake(key)));
         }

@@ -13,6 +13,7 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 
 use super::interrupt::{self, Interrupt};
@@ -94,6 +95,8 @@ pub(super) struct Task {
     pub(super) alarm: Option<TimerKey>,
     /// What it waits for, in a word, while parked.
     pub(super) waits_for: &'static str,
+    /// About where its frames ended when it last parked.
+    pub(super) low: Option<NonZeroUsize>,
     /// How many `shield`s it is in: interrupts stay pending meanwhile.
     pub(super) shields: u32,
     /// What is to be raised in it, oldest first. Boxed, because almost no greenlet ever has one.
@@ -131,6 +134,7 @@ impl Task {
             job,
             alarm: None,
             waits_for: "its start",
+            low: None,
             shields: 0,
             interrupts: None,
             locals: None,

@@ -33,6 +33,9 @@ const AHEAD: usize = 2;
 /// With fewer greenlets than this it need not be told: what each uses of its stack stays in its second cache.
 const CROWD: usize = 2_000;
 
+/// And with fewer that wait for a descriptor: what the kernel does for each request takes far more of that cache than a stack.
+const CONNECTED: usize = 200;
+
 impl Hub {
     /// Runs greenlets until the turn of the thread's own stack comes.
     #[inline(never)]
@@ -79,8 +82,10 @@ impl Hub {
     #[inline(never)]
     fn fetch_stack(&self) {
         let Some(key) = self.ready.get(AHEAD) else { return };
-        if let Some(Body::Begun(coroutine)) = self.tasks.borrow().get(key).map(|task| &task.body) {
-            coroutine.entrance().fetch();
+        if let Some(task) = self.tasks.borrow().get(key)
+            && let Body::Begun(coroutine) = &task.body
+        {
+            coroutine.entrance().fetch(task.low);
         }
     }
 
@@ -164,7 +169,8 @@ impl Hub {
     /// The hub begins to look at the rest of the world.
     fn note_look(&self) {
         self.looked.set(self.ready.taken());
-        self.crowded.set(self.tasks.borrow().len() >= CROWD);
+        let crowded = self.source_waiters.get() >= CONNECTED || self.tasks.borrow().len() >= CROWD;
+        self.crowded.set(crowded);
     }
 
     /// Polls without waiting.
