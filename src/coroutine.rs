@@ -1,7 +1,8 @@
 //! The only place that switches stacks.
 //!
-//! A [`Coroutine`] owns a stack and what runs on it. Its hub *resumes* it, from the thread's own stack or another coroutine's; what runs on it
-//! *suspends* through the [`Suspender`] it was started with. Nothing here knows greenlets, wake-ups or the hub.
+//! A [`Coroutine`] owns a stack and what runs on it. Its hub *resumes* it, from the thread's own stack or another
+//! coroutine's; what runs on it *suspends* through the [`Suspender`] it was started with. Nothing here knows greenlets,
+//! wake-ups or the hub.
 //!
 //! ```text
 //!   thread's own stack             coroutine's stack
@@ -67,7 +68,7 @@ struct Head {
     record: Record,
     /// The way back, once it has begun. What runs on the stack reads it while the record is in use.
     back: MaybeUninit<NonNull<Yielder>>,
-    /// A word of the owner's.
+    /// A word of the owner's, which no switch touches.
     tag: Cell<Option<NonNull<()>>>,
 }
 

@@ -139,7 +139,7 @@ pub(crate) struct Hub {
     pub(super) budget: Cell<u32>,
     /// How many turns there had been when the hub last looked at alarms, inbox and descriptors.
     pub(super) looked: Cell<usize>,
-    /// Whether there were so many greenlets then that their stacks are cold.
+    /// Whether there were so many greenlets then, or so many that waited for descriptors, that their stacks are cold.
     pub(super) crowded: Cell<bool>,
     /// Whether to look at the inbox a little longer before sleeping.
     pub(super) spin: Spin,
