@@ -9,6 +9,7 @@ mod delegate;
 mod internet;
 mod lookup;
 mod pause;
+mod short;
 mod socket;
 mod tcp_listener;
 mod tcp_stream;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use socket2::{Domain, SockAddr, SockAddrStorage, Type};
 
+use super::short::{Short, is_short, total};
 use crate::hub::source::Direction;
 use crate::io::{Limit, Source, Wait};
 use crate::sys::{descriptor, socket};
@@ -240,6 +241,9 @@ impl Socket {
     #[inline]
     pub(super) fn read(&self, buffer: &mut [u8], short: Short) -> io::Result<usize> {
         let room = buffer.len();
+        if room == 0 && short == Short::Proves {
+            return self.receive_nothing("recv");
+        }
         self.run(
             reading("recv"),
             |socket| socket::receive(socket, buffer, 0),
@@ -284,6 +288,17 @@ impl Socket {
             |socket| socket::send_vectored(socket, buffers),
             |count| is_short(*count, offered),
         )
+    }
+
+    /// Waits until there is something to receive from a stream of TCP's, and leaves it there. In vain too it is no error: such
+    /// a stream's recv(2) looks once more only if there is room.
+    #[cold]
+    pub(super) fn receive_nothing(&self, what: &'static str) -> io::Result<usize> {
+        let result = self.run(reading(what), |socket| socket::receive(socket, &mut [], 0), |_| false);
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.waits() => Ok(0),
+            result => result,
+        }
     }
 
     /// Looks at what a read would give and leaves it there.
@@ -414,28 +429,6 @@ pub(super) fn receive_from(socket: impl AsFd, buffer: &mut [u8], flags: i32) -> 
     unsafe { SockAddr::try_init(fill) }
 }
 
-/// What a read tells that gives less than it was asked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Short {
-    /// That there was no more.
-    Proves,
-    /// Nothing: it may have stopped at the border of two messages.
-    ProvesNothing,
-}
-
-/// Whether an operation moved something, and less than it could have: the system moves only so much at once. Nothing is
-/// the end of a stream.
-#[inline]
-fn is_short(count: usize, offered: usize) -> bool {
-    count > 0 && count < offered.min(socket::MOST_BYTES)
-}
-
-/// The bytes of as many buffers as the system takes at once.
-fn total<B: std::ops::Deref<Target = [u8]>>(buffers: &[B]) -> usize {
-    let buffers = &buffers[..buffers.len().min(socket::MOST_SLICES)];
-    buffers.iter().fold(0, |sum, buffer| sum.saturating_add(buffer.len()))
-}
-
 /// A time-out as [`Settings`] keep it; one that does not fit is as good as none.
 fn nanoseconds(timeout: Option<Duration>) -> u64 {
     timeout.map_or(NEVER, |timeout| {
@@ -449,20 +442,6 @@ fn nanoseconds(timeout: Option<Duration>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_less_than_the_system_moves_at_once_is_short() {
-        assert!(is_short(3, 4));
-        assert!(!is_short(4, 4));
-        assert!(!is_short(0, 4));
-        assert!(!is_short(socket::MOST_BYTES, usize::MAX));
-    }
-
-    #[test]
-    fn buffers_beyond_the_systems_limit_do_not_count() {
-        let buffers = [IoSlice::new(b"ab"); socket::MOST_SLICES + 5];
-        assert_eq!(total(&buffers), 2 * socket::MOST_SLICES);
-    }
 
     #[test]
     fn a_timeout_beyond_counting_is_none() {

@@ -10,7 +10,8 @@ use socket2::{SockAddr, Type};
 
 use super::delegate::{socket_type, stream, timeouts};
 use super::internet::{first_good, internet_socket, socket_for, to_std};
-use super::socket::{Short, Socket};
+use super::short::Short;
+use super::socket::Socket;
 use super::to_socket_addrs::ToSocketAddrs;
 use crate::hub::source::Direction;
 use crate::io::Limit;
@@ -82,6 +83,9 @@ impl TcpStream {
     ///
     /// Those of a read.
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return self.0.receive_nothing("peek");
+        }
         self.0.peek(buffer)
     }
 

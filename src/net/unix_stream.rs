@@ -11,7 +11,8 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Type};
 
 use super::delegate::{socket_type, stream, timeouts};
-use super::socket::{Short, Socket};
+use super::short::Short;
+use super::socket::Socket;
 use super::unix::{from_std, of_path, to_std, unix_debug, unix_socket};
 use crate::hub::source::Direction;
 

@@ -293,9 +293,13 @@ fn a_read_into_no_room_waits_for_something() {
     let short = Duration::from_millis(20);
     client.set_read_timeout(Some(short)).expect("open");
     let begun = Instant::now();
-    // In vain: Linux says 0 or that it would block.
-    let _ = client.read(&mut []);
-    assert!(begun.elapsed() >= short);
+    assert_eq!(client.read(&mut []).expect("in vain"), 0);
+    assert_eq!(client.peek(&mut []).expect("in vain"), 0);
+    assert!(begun.elapsed() >= short * 2);
+    client.set_nonblocking(true).expect("open");
+    assert_eq!(kind(client.read(&mut [])), ErrorKind::WouldBlock);
+    assert_eq!(kind(client.peek(&mut [])), ErrorKind::WouldBlock);
+    client.set_nonblocking(false).expect("open");
     assert_eq!(client.read_vectored(&mut []).expect("does not wait"), 0);
     client.set_read_timeout(None).expect("open");
     server.write_all(b"x").expect("writes");

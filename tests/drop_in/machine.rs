@@ -178,6 +178,7 @@ fn time_is_limited_and_nothing_waits_where_it_must_not() {
     assert_eq!(one.read_timeout().expect("open"), Some(short));
     assert_eq!(one.write_timeout().expect("open"), Some(short));
     assert_eq!(kind(one.read(&mut [0; 1])), ErrorKind::WouldBlock);
+    assert_eq!(kind(one.read(&mut [])), ErrorKind::WouldBlock);
     one.set_read_timeout(None).expect("open");
     one.set_nonblocking(true).expect("open");
     assert_eq!(kind(one.read(&mut [0; 1])), ErrorKind::WouldBlock);
