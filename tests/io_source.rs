@@ -190,3 +190,123 @@ fn several_sources_of_one_descriptor_do_not_take_each_others_events() {
     assert!(reading.join_timeout(LATE), "the first has no events");
     assert_eq!(reading.get().expect("did not panic").expect("reads"), 1);
 }
+
+/// What an operation says that has to be called again.
+fn would_block<T>() -> io::Result<T> {
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+#[test]
+fn an_operation_that_waits_on_its_own_source_keeps_its_place() {
+    let (reader, mut writer) = sources();
+    let reader = Rc::new(reader);
+    let own = reader.clone();
+    let outer = iora::spawn(move || {
+        let mut calls = 0;
+        let mut byte = [0];
+        own.read_with(|mut pipe| {
+            calls += 1;
+            match calls {
+                1 => would_block(),
+                2 => {
+                    (&*own).read_exact(&mut byte)?;
+                    // It stands in line twice now, behind the other reader.
+                    let waits = iora::timeout(Duration::from_millis(1), || (&*own).read(&mut [0]));
+                    assert!(waits.is_err(), "there is nothing to read");
+                    would_block()
+                }
+                _ => pipe.read(&mut byte),
+            }
+        })
+        .map(|_| byte[0])
+    });
+    until_parked(&outer, "read");
+    let other = reading(&reader);
+    until_parked(&other, "read");
+    writer.write_all(&[1]).expect("writes");
+    // The other one is first now.
+    iora::sleep(Duration::from_millis(20));
+    writer.write_all(&[2]).expect("writes");
+    assert_eq!(other.get().expect("did not panic"), 2);
+    writer.write_all(&[3]).expect("writes");
+    assert!(outer.join_timeout(Duration::from_secs(60)), "it has lost its place");
+    assert_eq!(outer.get().expect("did not panic").expect("reads"), 3);
+}
+
+#[test]
+fn an_operation_that_changes_greenlets_waits_as_who_runs_it() {
+    let (reader, mut writer) = sources();
+    let mut generator = iora::Generator::new(move |hand: &iora::Yielder<(), ()>, ()| {
+        let mut calls = 0;
+        let result = reader.read_with(|mut pipe| {
+            calls += 1;
+            if calls == 2 {
+                pipe.read_exact(&mut [0])?;
+                hand.give(());
+                return would_block();
+            }
+            pipe.read(&mut [0])
+        });
+        result.expect("reads");
+    });
+    let first = iora::spawn(move || {
+        generator.resume();
+        generator
+    });
+    until_parked(&first, "read");
+    writer.write_all(&[1]).expect("writes");
+    let mut generator = first.get().expect("did not panic");
+    let second = iora::spawn(move || generator.resume());
+    until_parked(&second, "read");
+    writer.write_all(&[2]).expect("writes");
+    assert!(
+        second.join_timeout(Duration::from_secs(60)),
+        "the one that is gone is woken in its place"
+    );
+    assert_eq!(second.get().expect("did not panic"), iora::Resumed::Returned(()));
+}
+
+#[test]
+fn an_operation_may_end_the_hub() {
+    let thread = thread::spawn(|| {
+        let (reader, mut writer) = sources();
+        iora::spawn(move || writer.write_all(&[1]).expect("writes"));
+        let mut calls = 0;
+        reader.read_with(|mut pipe| {
+            calls += 1;
+            if calls == 2 {
+                iora::hub::end();
+                iora::spawn(|| ()).join();
+            }
+            pipe.read(&mut [0])
+        })
+    });
+    assert_eq!(thread.join().expect("did not panic").expect("reads"), 1);
+}
+
+#[test]
+fn a_descriptor_that_is_asked_for_may_close_its_source() {
+    thread_local! {
+        static SOURCE: std::cell::OnceCell<Source<Closing>> = const { std::cell::OnceCell::new() };
+    }
+    /// Closes its source when it is asked for its descriptor, once there is one.
+    struct Closing(PipeReader);
+    impl AsFd for Closing {
+        fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+            SOURCE.with(|source| source.get().map(Source::close));
+            self.0.as_fd()
+        }
+    }
+    let (sender, receiver) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let (reader, _writer) = pipe().expect("a pipe");
+        iora::spawn(|| ()).join();
+        let source = Source::new(Closing(reader)).expect("not a standard stream");
+        SOURCE.with(|place| {
+            let source = place.get_or_init(|| source);
+            let result = source.read_with(|_| would_block::<()>());
+            sender.send(result.expect_err("closed").raw_os_error())
+        })
+    });
+    assert_eq!(receiver.recv_timeout(Duration::from_secs(60)), Ok(Some(9)), "EBADF");
+}

@@ -158,6 +158,10 @@ impl Registration {
             return Waited::Refused;
         };
         let me = hub.running.get().unwrap_or(hub.root);
+        if turn.place.is_some_and(|(.., who)| who != me) {
+            // An operation in a generator has changed greenlets.
+            *turn = Turn::default();
+        }
         loop {
             match hub.sources.borrow_mut().get_mut(self.key) {
                 None => return Waited::Closed,
@@ -227,12 +231,13 @@ impl Drop for Turn {
 /// Leaves a place in a source's queue.
 fn leave((registration, direction, me): (Registration, Direction, Key), drained: bool) {
     let Some(hub) = current::hub() else { return };
-    hub.source_waiters.set(hub.source_waiters.get() - 1);
     let next = {
         let mut sources = hub.sources.borrow_mut();
+        // Not there: an operation has ended the hub in which it waited.
         let Some(state) = sources.get_mut(registration.key) else {
             return;
         };
+        hub.source_waiters.set(hub.source_waiters.get() - 1);
         let half = state.half(direction);
         if drained {
             half.drained();

@@ -36,7 +36,8 @@ impl Half {
     }
 }
 
-/// Tasks in order of arrival. Mostly there is one, which needs no memory elsewhere.
+/// Tasks in order of arrival. Mostly there is one, which needs no memory elsewhere. One whose operation waits itself stands here
+/// more than once.
 #[derive(Default)]
 pub(super) struct Waiters {
     /// Who came first; `None` only if nobody waits.
@@ -73,7 +74,7 @@ impl Waiters {
         self.more.get_or_insert_default().push_back(key);
     }
 
-    /// Takes one out, wherever it stands.
+    /// Takes one out, wherever it stands; once.
     #[inline]
     pub(super) fn remove(&mut self, key: Key) {
         if self.more.is_some() {
@@ -89,8 +90,8 @@ impl Waiters {
         let Some(more) = &mut self.more else { return };
         if self.first == Some(key) {
             self.first = more.pop_front();
-        } else {
-            more.retain(|other| *other != key);
+        } else if let Some(place) = more.iter().position(|other| *other == key) {
+            more.remove(place);
         }
     }
 
@@ -159,5 +160,10 @@ mod tests {
         assert!(waiters.is_empty());
         waiters.push_back(keys[3]);
         assert_eq!(in_order(&waiters), [keys[3]]);
+
+        waiters.push_back(keys[0]);
+        waiters.push_back(keys[0]);
+        waiters.remove(keys[0]);
+        assert_eq!(in_order(&waiters), [keys[3], keys[0]], "one place of two");
     }
 }

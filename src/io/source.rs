@@ -344,9 +344,11 @@ impl<T: AsFd> Source<T> {
     /// Registers with the calling thread's hub. `blocked` is the direction that was found not ready.
     #[cold]
     fn register(&self, blocked: Direction) -> io::Result<Registration> {
+        // The user's: not under the lock.
+        let fd = self.get_ref().as_fd();
         let mut more = self.lock();
         self.check_open()?;
-        let registration = Registration::new(self.get_ref().as_fd(), blocked)?;
+        let registration = Registration::new(fd, blocked)?;
         if self.first.set(registration).is_err() {
             more.retain(|other| !other.is_stale());
             more.push(registration);
