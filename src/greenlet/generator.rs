@@ -95,6 +95,9 @@ impl<S, Y> Yielder<S, Y> {
     ///
     /// When called from another stack than the generator's own (that of a greenlet of a scope inside it, or of a generator
     /// inside it), or by a destructor while the generator unwinds.
+    ///
+    /// The last is not noticed when a destructor resumed the generator while it unwinds itself, because std does not tell whose
+    /// panic it is. The thread then seems to be unwinding until the generator has been resumed to its end.
     pub fn give(&self, value: Y) -> S {
         (self.give)(value)
     }

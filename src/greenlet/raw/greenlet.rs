@@ -73,8 +73,8 @@ impl<V: 'static> Greenlet<V> {
     /// # Panics
     ///
     /// With the panic of a greenlet whose parent is the caller. When it is called on another stack than that of the greenlet that
-    /// has control of the family, or by a destructor while that one unwinds. When there is no memory for the stack of one that
-    /// begins.
+    /// has control of the family, or by a destructor while that one unwinds (which is not noticed if main unwinds too, as with
+    /// [`Yielder::give`](crate::Yielder::give)). When there is no memory for the stack of one that begins.
     pub fn switch(&self, value: V) -> V {
         self.0.send(Message::Value(value))
     }
