@@ -271,8 +271,8 @@ impl<T> Slab<T> {
     /// A generation above that of every key handed out so far: a successor made by
     /// [`Slab::with_first_generation`] with it honours no key of this slab.
     ///
-    /// The range ends after four thousand million reuses of one entry; a successor made then still works, but could
-    /// mistake a key of its own predecessor's successor. It takes a hub that ended three times and such a count.
+    /// The range ends after four thousand million reuses of one entry. A successor made then would mistake keys for its own: who
+    /// makes successors has to stop long before, as `hub::remote` does.
     pub(crate) fn first_unused_generation(&self) -> u32 {
         let after = |entry: &Entry<T>| entry.generation.saturating_add(u32::from(entry.value.is_some()));
         self.entries.iter().map(after).max().unwrap_or(self.first_generation)

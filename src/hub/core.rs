@@ -389,8 +389,8 @@ impl Hub {
         })
     }
 
-    /// Leaks every greenlet that is left, and tells those who wait for one. The hub is not used any more.
-    pub(super) fn abandon_all(&self) {
+    /// Leaks every greenlet that is left, calls `closed`, and tells those who wait for one. The hub is not used any more.
+    pub(super) fn abandon_all(&self, closed: fn()) {
         deadlock::delist(self.remote);
         let keys: Vec<Key> = self.tasks.borrow().keys().collect();
         let tasks: Vec<Task> = {
@@ -403,6 +403,7 @@ impl Hub {
             self.sources.borrow().first_unused_generation(),
         );
         self.remote.close_hub(generation);
+        closed();
         for task in tasks {
             if let Some(job) = &task.job {
                 job.abandon();

@@ -68,7 +68,7 @@ impl Drop for ThreadEnd {
         // A link of an abandoned greenlet may spawn, which makes another hub. One that always does is left its last.
         for _ in 0..16 {
             let Some(hub) = take_hub() else { break };
-            hub.abandon_all();
+            hub.abandon_all(renew_remote);
         }
         // A hub that is left has the remote still: it is not for another thread then.
         if let Some(remote) = REMOTE.take()
@@ -142,6 +142,14 @@ fn adopt() -> &'static Remote {
     // which costs its memory and nothing else.
     let _ = END.try_with(|_| ());
     remote
+}
+
+/// The thread's hub is gone. If its remote is used up, the thread goes on with another one.
+pub(super) fn renew_remote() {
+    if let Some(remote) = REMOTE.get().filter(|remote| remote.is_used_up()) {
+        REMOTE.set(None);
+        remote.retire();
+    }
 }
 
 /// The key of the thread's own stack when the thread has no hub; equal to the one its hub will give it.

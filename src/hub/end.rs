@@ -49,6 +49,6 @@ pub fn end() {
     }
     let taken = current::take_hub();
     if let Some(hub) = taken {
-        hub.abandon_all();
+        hub.abandon_all(current::renew_remote);
     }
 }

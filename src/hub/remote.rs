@@ -2,7 +2,8 @@
 //!
 //! A [`Remote`] belongs to one thread at a time. It is never freed, so that an [`Unparker`](super::park::Unparker) may
 //! hold a plain reference; when its thread ends it goes to a pool, and the next thread that needs one takes it. Keys of
-//! its former owner find nothing then, because the new owner's generations begin where the old one's ended.
+//! its former owner find nothing then, because the new owner's generations begin where the old one's ended. One that has used up half of
+//! them is left alone for ever.
 //!
 //! ```text
 //!   waker's thread                          owner's thread
@@ -43,6 +44,9 @@ const AWAKE: u8 = 0;
 const IN_PARK: u8 = 1;
 /// The owner sleeps, or is about to, in its hub's poller.
 const IN_POLL: u8 = 2;
+
+/// A remote whose owners have come so far gets no other, nor another hub. Who owns it has as many generations before it, at least.
+const USED_UP: u32 = 1 << 31;
 
 /// See the top of the file.
 pub(crate) struct Remote {
@@ -97,16 +101,24 @@ impl Remote {
         remote
     }
 
-    /// Gives the remote back when its thread ends.
+    /// Gives the remote back when its thread ends, or goes on with another one.
     pub(super) fn retire(&'static self) {
-        {
+        let used_up = {
             let mut life = lock(&self.life);
             life.epoch += 1;
-            life.generation = life.generation.wrapping_add(1);
+            life.generation = life.generation.saturating_add(1);
             life.thread = None;
-        }
+            life.generation >= USED_UP
+        };
         self.drop_messages();
-        lock(&POOL).push(self);
+        if !used_up {
+            lock(&POOL).push(self);
+        }
+    }
+
+    /// Whether its owner has to go on with another one.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.generation() >= USED_UP
     }
 
     /// The generation that the owner's keys begin with.
@@ -210,5 +222,39 @@ impl Remote {
     /// Drops what nobody will read. A destructor in a message may do anything but park.
     fn drop_messages(&self) {
         self.inbox.drain().for_each(interrupt::discard);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::park::Unparker;
+    use super::super::{current, make};
+    use super::*;
+
+    /// Whether the pool has it.
+    fn is_pooled(remote: &'static Remote) -> bool {
+        lock(&POOL).iter().any(|other| std::ptr::eq(*other, remote))
+    }
+
+    #[test]
+    fn a_remote_that_is_used_up_gets_no_other_hub_and_no_other_thread() {
+        let ended = std::thread::spawn(|| {
+            let remote = current::remote();
+            lock(&remote.life).generation = USED_UP - 1;
+            make::hub_or_new().expect("descriptors");
+            let former = Unparker::current();
+            assert!(former.is_local());
+            // The next hub's keys would begin with `USED_UP`.
+            crate::hub::end();
+            make::hub_or_new().expect("descriptors");
+            assert!(!former.is_local(), "it is the next hub's too");
+            crate::hub::end();
+            let next = current::remote();
+            lock(&next.life).generation = USED_UP - 1;
+            (remote, next)
+        });
+        let (former, next) = ended.join().expect("did not panic");
+        assert!(!is_pooled(former), "after the hub");
+        assert!(!is_pooled(next), "after the thread");
     }
 }
