@@ -191,6 +191,26 @@ fn several_sources_of_one_descriptor_do_not_take_each_others_events() {
     assert_eq!(reading.get().expect("did not panic").expect("reads"), 1);
 }
 
+#[test]
+fn a_writer_is_told_that_nobody_will_read() {
+    let (reader, mut writer) = sources();
+    let writing = iora::spawn(move || writer.write_all(&vec![5; 1 << 20]).expect_err("nobody reads"));
+    until_parked(&writing, "write");
+    // The pipe is full and stays so: this is an error and no room.
+    drop(reader);
+    assert!(writing.join_timeout(Duration::from_secs(60)), "it is not told");
+    assert_eq!(writing.get().expect("did not panic").kind(), io::ErrorKind::BrokenPipe);
+
+    // This is neither an error nor room.
+    let (here, there) = UnixStream::pair().expect("a pair");
+    let mut here = Source::new(here).expect("not a standard stream");
+    let writing = iora::spawn(move || here.write_all(&vec![5; 1 << 24]).expect_err("nobody reads"));
+    until_parked(&writing, "write");
+    there.shutdown(std::net::Shutdown::Both).expect("connected");
+    assert!(writing.join_timeout(Duration::from_secs(60)), "it is not told");
+    assert_eq!(writing.get().expect("did not panic").kind(), io::ErrorKind::BrokenPipe);
+}
+
 /// What an operation says that has to be called again.
 fn would_block<T>() -> io::Result<T> {
     Err(io::ErrorKind::WouldBlock.into())

@@ -36,8 +36,6 @@ pub(super) struct Readiness {
     pub(super) writable: bool,
     /// No read will block ever again: the peer has ended its side, or there is an error.
     pub(super) read_closed: bool,
-    /// No write will block ever again.
-    pub(super) write_closed: bool,
     /// There is a mark of urgent data in the stream, at which a read stops though there is more.
     pub(super) urgent: bool,
 }
@@ -144,14 +142,12 @@ impl Poller {
                 token if let Some(bell) = BELL.iter().position(|bell| *bell == token) => self.clock.rang(bell),
                 Token(token) => {
                     let read_closed = event.is_read_closed() || event.is_error();
-                    let write_closed = event.is_write_closed() || event.is_error();
                     on_event(
                         token as u64,
                         Readiness {
                             readable: event.is_readable() || read_closed,
-                            writable: event.is_writable() || write_closed,
+                            writable: event.is_writable() || event.is_write_closed(),
                             read_closed,
-                            write_closed,
                             urgent: event.is_priority(),
                         },
                     );

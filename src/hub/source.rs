@@ -262,7 +262,6 @@ impl Hub {
             state.read.closed |= readiness.read_closed;
             state.read.urgent |= readiness.urgent;
             state.write.ready |= readiness.writable;
-            state.write.closed |= readiness.write_closed;
             (
                 state.read.waiters.front().filter(|_| readiness.readable),
                 state.write.waiters.front().filter(|_| readiness.writable),

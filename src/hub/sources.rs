@@ -19,8 +19,8 @@ pub(crate) enum Direction {
 pub(super) struct Half {
     /// An operation may succeed: try before waiting.
     pub(super) ready: bool,
-    /// By the last event no operation will block ever again: it is `ready` too, and one that comes up short proves nothing. An
-    /// operation that blocks all the same proves it wrong: errors of a datagram socket pass.
+    /// By the last event no read will block ever again: it is `ready` too, and one that comes up short proves nothing. A read that
+    /// blocks all the same proves it wrong: errors of a datagram socket pass. Never so of writes: where none will block, each fails.
     pub(super) closed: bool,
     /// A read may stop short of what is there: only one that would block proves that the descriptor drained.
     pub(super) urgent: bool,
