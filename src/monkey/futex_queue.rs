@@ -106,8 +106,7 @@ pub(super) struct Woken {
     pub(super) woken: usize,
     /// One of them is of the calling thread, and is to run before the caller goes on: it finds the word 0, or it is time.
     pub(super) first: bool,
-    /// Somebody may wait in the kernel beside them: a thread, or one of them waited for its thread's word, for which the thread itself
-    /// may wait there meanwhile.
+    /// Threads may wait in the kernel beside them.
     pub(super) in_kernel: bool,
 }
 
@@ -121,7 +120,7 @@ pub(super) fn wake(word: usize, count: usize) -> Woken {
     }
     let mut result = queue.wake(word, count, WOKEN);
     // As with the count: a thread that is not counted yet finds the word changed.
-    result.in_kernel |= queue.threads.load(Ordering::SeqCst) > 0;
+    result.in_kernel = queue.threads.load(Ordering::SeqCst) > 0;
     result
 }
 
@@ -151,7 +150,6 @@ impl Queue {
                     let word = unsafe { AtomicU32::from_ptr(word as *mut u32) };
                     result.first |= word.load(Ordering::Relaxed) == 0 || waiters.is_due();
                 }
-                result.in_kernel |= waiter.of_thread;
                 // SAFETY: its frame lives until it sees this, or takes itself out of the queue under this lock.
                 unsafe { &*waiter.woken }.store(how, Ordering::Release);
                 waiter.unparker
