@@ -15,6 +15,7 @@ use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::ptr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use libc::{c_int, c_void};
@@ -159,6 +160,72 @@ fn each_way_to_receive_parks() {
                 assert_eq!(reader.get().unwrap(), word, "{name}");
             }
         }
+    });
+}
+
+#[test]
+fn whoever_comes_after_an_event_leaves_it_to_those_who_wait() {
+    in_greenlet(|| {
+        let one = Rc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
+        let address = one.local_addr().unwrap();
+        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let twin = one.clone();
+        let first = iora::spawn(move || twin.recv(&mut [0; 8]).unwrap());
+        until_parked(&first, "recv");
+        other.send_to(b"word", address).unwrap();
+        // Told of the event, and not running yet.
+        while format!("{first:?}").contains("parked") {
+            iora::yield_now();
+        }
+        let sender = iora::spawn(move || {
+            first.join();
+            other.send_to(b"words", address).unwrap();
+        });
+        assert_eq!(one.recv(&mut [0; 8]).unwrap(), 5);
+        sender.get().unwrap();
+    });
+}
+
+#[test]
+fn what_comes_while_a_short_read_lets_others_run_is_news() {
+    in_greenlet(|| {
+        /// Many reads at a time: after some of them the hub lets others run.
+        const READS: std::ops::Range<usize> = 110..140;
+        // So many that the hub looks for events meanwhile.
+        let others: Vec<_> = (0..200)
+            .map(|_| {
+                iora::spawn(|| {
+                    loop {
+                        iora::yield_now();
+                    }
+                })
+            })
+            .collect();
+        for reads in READS {
+            // The last one comes short.
+            let size = reads * 4 + 2;
+            let (one, mut other) = pair();
+            let fd = one.as_raw_fd();
+            let reader = iora::spawn(move || {
+                let mut total = 0;
+                while total < 2 * size {
+                    total += recv(one.as_raw_fd(), &mut [0; 4], 0).unwrap();
+                }
+            });
+            for _ in 0..2 {
+                other.write_all(&vec![1; size]).unwrap();
+                let mut left: c_int = 1;
+                while left > 0 {
+                    iora::yield_now();
+                    // SAFETY: room for a number; once the reader has all, its descriptor is closed.
+                    if unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut left) } < 0 {
+                        left = 0;
+                    }
+                }
+            }
+            reader.get().unwrap();
+        }
+        iora::killall(&others, None);
     });
 }
 
@@ -990,7 +1057,7 @@ fn a_kill_or_a_timeout_ends_each_wait() {
             let (one, _other) = pair();
             let fd = one.as_raw_fd();
             let outcome = move || (call(fd), io::Error::last_os_error().raw_os_error());
-            let seen = std::rc::Rc::new(std::cell::Cell::new(None));
+            let seen = Rc::new(std::cell::Cell::new(None));
             let victim = iora::spawn({
                 let seen = seen.clone();
                 move || seen.set(Some(outcome()))

@@ -77,29 +77,36 @@ fn receive(fd: c_int, length: usize, flags: c_int, what: &'static str, call: imp
     if flags & libc::MSG_WAITALL != 0 {
         return receive_all(fd, length, flags, what, call, || false);
     }
-    let mut result = if wait::is_in_vain(fd, Direction::Read) {
-        error(libc::EAGAIN)
-    } else {
-        call(flags | libc::MSG_DONTWAIT, 0)
-    };
-    if result == error(libc::EAGAIN) {
-        result = wait::attempt_again(Wait::new(fd, Direction::Read, what), |now| {
-            call(if now { flags | libc::MSG_DONTWAIT } else { flags }, 0)
-        });
-    } else {
-        hooks::spend();
+    let may_come_short = flags & libc::MSG_PEEK == 0;
+    let is_in_vain = wait::is_in_vain(fd, Direction::Read);
+    if !is_in_vain {
+        let result = call(flags | libc::MSG_DONTWAIT, 0);
+        if result != error(libc::EAGAIN) {
+            // Before anybody else may run: what comes meanwhile is news.
+            if may_come_short {
+                note_short(fd, result, length);
+            }
+            hooks::spend();
+            return result;
+        }
     }
-    if result > 0 && (result as usize) < length && flags & libc::MSG_PEEK == 0 {
-        note_short(fd, Direction::Read);
+    let wait = Wait::new(fd, Direction::Read, what);
+    let wait = if is_in_vain { wait.before_trying() } else { wait };
+    let result = wait::attempt_again(wait, |now| {
+        call(if now { flags | libc::MSG_DONTWAIT } else { flags }, 0)
+    });
+    if may_come_short {
+        note_short(fd, result, length);
     }
     result
 }
 
 /// A stream that gave less than was asked for has no more for now.
 #[inline]
-fn note_short(fd: c_int, direction: Direction) {
-    if table::find(fd).is_some_and(|slot| slot.kind(fd) == Kind::StreamSocket) {
-        wait::drained(fd, direction);
+fn note_short(fd: c_int, result: isize, length: usize) {
+    let is_short = result > 0 && (result as usize) < length;
+    if is_short && table::find(fd).is_some_and(|slot| slot.kind(fd) == Kind::StreamSocket) {
+        wait::drained(fd, Direction::Read);
     }
 }
 

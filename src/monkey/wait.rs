@@ -46,6 +46,8 @@ pub(super) struct Wait {
     begun: Option<Option<Instant>>,
     /// The error of a call whose time is up.
     expired: c_int,
+    /// The call has been tried since it last waited: that it would block is certain.
+    tried: bool,
 }
 
 impl Wait {
@@ -59,7 +61,16 @@ impl Wait {
             turn: Turn::default(),
             begun: None,
             expired: libc::EAGAIN,
+            tried: true,
         }
+    }
+
+    /// One that waits before the first try, since that [is in vain](is_in_vain): the direction may be ready all the same, for those
+    /// who stand in line.
+    #[inline]
+    pub(super) fn before_trying(mut self) -> Wait {
+        self.tried = false;
+        self
     }
 
     /// One whose time limit is given by the call, not by the socket. At its end it fails with `ETIMEDOUT`.
@@ -121,10 +132,13 @@ impl Wait {
         table::limit_of(self.fd, option).and_then(|limit| Instant::now().checked_add(limit))
     }
 
-    /// The registration with this thread's hub, in which the direction is now known not to be ready.
-    fn registration(&self, slot: &Slot) -> Result<Registration, c_int> {
+    /// The registration with this thread's hub, in which the direction is not ready as far as that is certain now.
+    fn registration(&mut self, slot: &Slot) -> Result<Registration, c_int> {
+        let tried = std::mem::replace(&mut self.tried, true);
         if let Some(registration) = slot.registration() {
-            registration.blocked(self.direction);
+            if tried {
+                registration.blocked(self.direction);
+            }
             return Ok(registration);
         }
         // SAFETY: the caller of the hook says that it is open; if it is not, registering fails.
