@@ -8,14 +8,17 @@ mod patched;
 #[path = "common/waiting.rs"]
 mod waiting;
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::mem;
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::ptr;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use libc::{c_int, c_void};
@@ -280,6 +283,83 @@ fn each_way_to_send_parks_until_all_is_sent() {
             one.read_exact(&mut received).unwrap();
             assert!(received == pattern(SIZE), "{name}");
             assert_eq!(writer.get().unwrap(), SIZE as isize, "{name}");
+        }
+    });
+}
+
+/// A pipe with a name for a moment: the kernel cannot be told not to wait for one. One descriptor for both ends.
+fn named_pipe() -> File {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("iora-pipe-{}-{number}", std::process::id()));
+    let name = CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: a string.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    let pipe = File::options().read(true).write(true).open(&path).unwrap();
+    std::fs::remove_file(path).unwrap();
+    pipe
+}
+
+#[test]
+fn a_pipe_with_a_name_takes_what_it_has_room_for_and_then_the_rest() {
+    in_greenlet(|| {
+        const SIZE: usize = 300_000;
+        let pipe = named_pipe();
+        let (near, far) = (pipe.try_clone().unwrap(), pipe.try_clone().unwrap());
+        // Several pages, and room for all of them.
+        (&near).write_all(&[1; 20_000]).unwrap();
+        drain(&far, 20_000);
+        let writer = iora::spawn(move || (&near).write_all(&pattern(SIZE)).unwrap());
+        until_parked(&writer, "write");
+        let mut all = vec![0; SIZE];
+        (&far).read_exact(&mut all).unwrap();
+        writer.get().unwrap();
+        assert!(all == pattern(SIZE));
+        // Parts, the first of which are empty.
+        let (mut first, mut second) = (*b"one", *b"two");
+        for parts in [
+            vec![part(&mut []), part(&mut first), part(&mut []), part(&mut second)],
+            vec![part(&mut []), part(&mut all)],
+        ] {
+            let size = parts.iter().map(|part| part.iov_len).sum();
+            let fd = pipe.as_raw_fd();
+            // SAFETY: all parts live until the greenlet has ended.
+            let writer = iora::spawn(move || unsafe { libc::writev(fd, parts.as_ptr(), parts.len() as c_int) });
+            drain(&far, size);
+            assert_eq!(writer.get().unwrap(), size as isize);
+        }
+    });
+}
+
+#[test]
+fn what_is_no_memory_is_refused_and_harms_nobody() {
+    in_greenlet(|| {
+        let (one, _other) = pair();
+        let (fd, file) = (one.as_raw_fd(), file_of(b"word"));
+        let nowhere = 8;
+        let (constant, mutable) = (ptr::without_provenance(nowhere), ptr::without_provenance_mut(nowhere));
+        let mut nothing = message(&mut []);
+        nothing.msg_iov = ptr::without_provenance_mut(nowhere);
+        nothing.msg_iovlen = 2;
+        let part: *const libc::iovec = ptr::without_provenance(nowhere);
+        // SAFETY: the kernel is to refuse them.
+        unsafe {
+            assert_eq!(result(libc::sendmsg(fd, constant, 0)), Err(libc::EFAULT));
+            assert_eq!(result(libc::sendmsg(fd, &raw const nothing, 0)), Err(libc::EFAULT));
+            assert_eq!(result(libc::writev(fd, part, 2)), Err(libc::EFAULT));
+            assert_eq!(result(libc::writev(fd, part, 5000)), Err(libc::EINVAL));
+            assert_eq!(result(libc::recvmsg(fd, mutable, libc::MSG_WAITALL)), Err(libc::EFAULT));
+            let whole = &raw mut nothing;
+            assert_eq!(result(libc::recvmsg(fd, whole, libc::MSG_WAITALL)), Err(libc::EFAULT));
+            nothing.msg_iovlen = usize::MAX;
+            let whole = &raw mut nothing;
+            assert_eq!(result(libc::recvmsg(fd, whole, libc::MSG_WAITALL)), Err(libc::EMSGSIZE));
+            assert_eq!(result(libc::sendmsg(fd, whole, 0)), Err(libc::EMSGSIZE));
+            let offset = ptr::without_provenance_mut(nowhere);
+            assert_eq!(
+                result(libc::sendfile(fd, file.as_raw_fd(), offset, 1)),
+                Err(libc::EFAULT)
+            );
         }
     });
 }
@@ -723,6 +803,20 @@ fn splice_from_and_to() {
         assert_eq!(splicer.get().unwrap(), Ok(4));
         // The end of what is read from.
         drop(feed);
+    });
+}
+
+#[test]
+fn a_splice_that_does_nothing_waits_for_nothing() {
+    in_greenlet(|| {
+        let (read, _write) = pipe();
+        let (one, other) = pair();
+        let splice = |from: RawFd, out: RawFd, length| {
+            // SAFETY: no offsets.
+            result(unsafe { libc::splice(from, ptr::null_mut(), out, ptr::null_mut(), length, 0) })
+        };
+        assert_eq!(splice(read.as_raw_fd(), one.as_raw_fd(), 0), Ok(0));
+        assert_eq!(splice(other.as_raw_fd(), one.as_raw_fd(), 1), Err(libc::EINVAL));
     });
 }
 

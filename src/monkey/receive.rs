@@ -161,7 +161,7 @@ fn receive_all(
 /// recvmsg(2)
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
-    if !is_on(SOCKET) || flags & NEVER_WAITS != 0 || message.is_null() {
+    if !is_on(SOCKET) || flags & NEVER_WAITS != 0 {
         return answer(system!(SYS_recvmsg, fd, message, flags));
     }
     if flags & libc::MSG_WAITALL == 0 {
@@ -170,8 +170,16 @@ pub(super) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: 
             system!(SYS_recvmsg, fd, message, flags)
         }));
     }
-    // SAFETY: not null; the caller vouches for it, as for the libc function.
+    // What is no memory, the kernel refuses.
+    if !parts::is_memory(message.cast(), size_of::<msghdr>()) {
+        return answer(system!(SYS_recvmsg, fd, message, flags));
+    }
+    // SAFETY: memory; the caller vouches for it, as for the libc function.
     let whole = unsafe { *message };
+    let is_usual = whole.msg_iovlen <= libc::UIO_MAXIOV as usize;
+    if !is_usual || !parts::is_memory(whole.msg_iov.cast(), whole.msg_iovlen * size_of::<iovec>()) {
+        return answer(system!(SYS_recvmsg, fd, message, flags));
+    }
     let parts = parts::given(whole.msg_iov, whole.msg_iovlen);
     let call = |flags: c_int, had: usize| {
         let mut rest = parts::rest(parts, had);
@@ -182,13 +190,13 @@ pub(super) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: 
         if result >= 0 {
             now.msg_iov = whole.msg_iov;
             now.msg_iovlen = whole.msg_iovlen;
-            // SAFETY: not null, and the caller's to be written to.
+            // SAFETY: memory, and the caller's to be written to.
             unsafe { *message = now };
         }
         result
     };
     // Nothing is received after what came along with data.
-    // SAFETY: not null, as above.
+    // SAFETY: memory, as above.
     let has_control = || unsafe { (*message).msg_controllen } > 0 && whole.msg_controllen > 0;
     let length = parts::length(parts);
     answer(receive_all(fd, length, flags, "recvmsg", call, has_control))

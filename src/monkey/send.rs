@@ -13,6 +13,7 @@ use super::parts;
 use super::table::{self, Kind, NONBLOCKING};
 use super::wait::{self, Direction, Next, Wait};
 use crate::hub::hooks;
+use crate::sys::errno;
 
 /// What a pipe takes at once when it can be written to.
 const PIPE_BUFFER: usize = 4096;
@@ -39,7 +40,7 @@ extern "C" fn patched_send(fd: c_int, buffer: *const c_void, length: size_t, fla
     if flags & libc::MSG_DONTWAIT != 0 {
         return answer(call(true, 0));
     }
-    answer(transmit(fd, length, "send", call))
+    answer(transmit(fd, || length, true, "send", call))
 }
 
 /// sendto(2)
@@ -55,18 +56,24 @@ pub(super) unsafe extern "C" fn sendto(
     if !is_on(SOCKET) || flags & libc::MSG_DONTWAIT != 0 {
         return answer(system!(SYS_sendto, fd, buffer, length, flags, address, address_length));
     }
-    answer(transmit(fd, length, "sendto", |now, had| {
-        let flags = flags_of(flags, now, had);
-        system!(
-            SYS_sendto,
-            fd,
-            buffer as usize + had,
-            length - had,
-            flags,
-            address,
-            address_length
-        )
-    }))
+    answer(transmit(
+        fd,
+        || length,
+        true,
+        "sendto",
+        |now, had| {
+            let flags = flags_of(flags, now, had);
+            system!(
+                SYS_sendto,
+                fd,
+                buffer as usize + had,
+                length - had,
+                flags,
+                address,
+                address_length
+            )
+        },
+    ))
 }
 
 /// Flags for what is left after `had` bytes. Once something is sent, the end of the other side is told by the next call, and
@@ -76,15 +83,24 @@ fn flags_of(flags: c_int, now: bool, had: usize) -> c_int {
     flags | if now { libc::MSG_DONTWAIT } else { 0 } | if had > 0 { libc::MSG_NOSIGNAL } else { 0 }
 }
 
-/// Sends `length` bytes; `call` is told whether it must not wait, and how much is sent already.
+/// Sends `length` bytes; `call` is told whether it must not wait, and how much is sent already. If it sends less than it could,
+/// there is no room for now, if `is_short_full`. The length is asked for when the kernel has found it in order.
 #[inline(always)]
-fn transmit(fd: c_int, length: usize, what: &'static str, call: impl Fn(bool, usize) -> isize) -> isize {
+fn transmit(
+    fd: c_int,
+    length: impl Fn() -> usize,
+    is_short_full: bool,
+    what: &'static str,
+    call: impl Fn(bool, usize) -> isize,
+) -> isize {
     let result = call(true, 0);
-    if result == length as isize || (result < 0 && result != error(libc::EAGAIN)) {
+    let would_block = result == error(libc::EAGAIN);
+    let length = if result < 0 && !would_block { 0 } else { length() };
+    if !would_block && (result < 0 || result == length as isize) {
         hooks::spend();
         return result;
     }
-    transmit_rest(fd, length, what, result, call)
+    transmit_rest(fd, length, is_short_full, what, result, call)
 }
 
 /// The rest of [`transmit`], when not everything found room.
@@ -92,6 +108,7 @@ fn transmit(fd: c_int, length: usize, what: &'static str, call: impl Fn(bool, us
 fn transmit_rest(
     fd: c_int,
     length: usize,
+    is_short_full: bool,
     what: &'static str,
     first: isize,
     call: impl Fn(bool, usize) -> isize,
@@ -105,6 +122,10 @@ fn transmit_rest(
                 had += result as usize;
                 if had >= length {
                     return had as isize;
+                }
+                if !is_short_full {
+                    result = call(true, had);
+                    continue;
                 }
             }
             _ if result == error(libc::EAGAIN) => {}
@@ -129,17 +150,17 @@ pub(super) unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags
     if !is_on(SOCKET) || flags & libc::MSG_DONTWAIT != 0 || message.is_null() {
         return answer(system!(SYS_sendmsg, fd, message, flags));
     }
-    // SAFETY: not null; the caller vouches for it, as for the libc function.
-    let whole = unsafe { *message };
-    let parts = parts::given(whole.msg_iov, whole.msg_iovlen);
-    let length = parts::length(parts);
-    answer(transmit(fd, length, "sendmsg", |now, had| {
+    // What the kernel refuses is not looked at here: it may not even be memory.
+    // SAFETY: only called when the kernel has read it; the caller vouches for it, as for the libc function.
+    let whole = || unsafe { *message };
+    let length = || parts::length(parts::given(whole().msg_iov, whole().msg_iovlen));
+    answer(transmit(fd, length, true, "sendmsg", |now, had| {
         let flags = flags_of(flags, now, had);
         if had == 0 {
             return system!(SYS_sendmsg, fd, message, flags);
         }
-        let mut rest = parts::rest(parts, had);
-        let mut message = whole;
+        let mut message = whole();
+        let mut rest = parts::rest(parts::given(message.msg_iov, message.msg_iovlen), had);
         message.msg_iov = rest.as_mut_ptr();
         message.msg_iovlen = rest.len() as _;
         // What goes along with the data went with its beginning.
@@ -155,6 +176,7 @@ pub(super) unsafe extern "C" fn sendmmsg(fd: c_int, messages: *mut mmsghdr, coun
     if !is_on(SOCKET) || flags & libc::MSG_DONTWAIT != 0 {
         return answer_int(system!(SYS_sendmmsg, fd, messages, count, flags));
     }
+    let before = errno::get();
     let mut had = 0;
     while had < count {
         let message = messages.wrapping_add(had as usize);
@@ -163,7 +185,11 @@ pub(super) unsafe extern "C" fn sendmmsg(fd: c_int, messages: *mut mmsghdr, coun
         // SAFETY: as the caller of this function.
         let sent = unsafe { sendmsg(fd, header, flags) };
         if sent < 0 {
-            return if had > 0 { had as c_int } else { -1 };
+            if had == 0 {
+                return -1;
+            }
+            errno::set(before);
+            break;
         }
         // SAFETY: as above; the kernel writes the length there, too.
         unsafe { (*message).msg_len = sent as c_uint };
@@ -197,62 +223,65 @@ extern "C" fn patched_write(fd: c_int, buffer: *const c_void, length: size_t) ->
 /// Writes to what is no file. To a socket too: so it raises SIGPIPE.
 #[inline]
 fn write_all(fd: c_int, kind: Kind, buffer: *const c_void, length: usize, what: &'static str) -> isize {
-    transmit(fd, length, what, |now, had| {
-        if kind.is_socket() {
-            let flags = flags_of(0, now, had);
-            return system!(SYS_sendto, fd, buffer as usize + had, length - had, flags, 0, 0);
-        }
-        let part = iovec {
-            iov_base: buffer.cast_mut().wrapping_byte_add(had),
-            iov_len: length - had,
-        };
-        write_other(fd, kind, now, &[part])
-    })
+    transmit(
+        fd,
+        || length,
+        kind.is_socket(),
+        what,
+        |now, had| {
+            if kind.is_socket() {
+                let flags = flags_of(0, now, had);
+                return system!(SYS_sendto, fd, buffer as usize + had, length - had, flags, 0, 0);
+            }
+            let part = iovec {
+                iov_base: buffer.cast_mut().wrapping_byte_add(had),
+                iov_len: length - had,
+            };
+            write_other(fd, kind, now, &raw const part, 1)
+        },
+    )
 }
 
 /// writev(2)
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn writev(fd: c_int, parts: *const iovec, count: c_int) -> ssize_t {
-    if !is_on(SOCKET) || count <= 0 || (0..=2).contains(&fd) {
+    if !is_on(SOCKET) || !(1..=libc::UIO_MAXIOV).contains(&count) || (0..=2).contains(&fd) {
         return answer(system!(SYS_writev, fd, parts, count));
     }
     let kind = table::slot(fd).map_or(Kind::File, |slot| slot.kind(fd));
     if kind == Kind::File {
         return answer(system!(SYS_writev, fd, parts, count));
     }
-    let parts = parts::given(parts, count as usize);
-    let length = parts::length(parts);
-    answer(transmit(fd, length, "writev", |now, had| {
-        let shorter = if had > 0 { parts::rest(parts, had) } else { Vec::new() };
-        let rest = if had > 0 { &shorter } else { parts };
+    // What the kernel refuses is not looked at here: it may not even be memory.
+    let given = || parts::given(parts, count as usize);
+    let length = || parts::length(given());
+    answer(transmit(fd, length, kind.is_socket(), "writev", |now, had| {
+        let shorter = if had > 0 { parts::rest(given(), had) } else { Vec::new() };
+        let (rest, count) = if had > 0 {
+            (shorter.as_ptr(), shorter.len())
+        } else {
+            (parts, count as usize)
+        };
         if !kind.is_socket() {
-            return write_other(fd, kind, now, rest);
+            return write_other(fd, kind, now, rest, count);
         }
         // SAFETY: a message is pointers and integers, for which zero is a value.
         let mut message: msghdr = unsafe { std::mem::zeroed() };
-        message.msg_iov = rest.as_ptr().cast_mut();
-        message.msg_iovlen = rest.len() as _;
+        message.msg_iov = rest.cast_mut();
+        message.msg_iovlen = count as _;
         let flags = flags_of(0, now, had);
         system!(SYS_sendmsg, fd, &raw const message, flags)
     }))
 }
 
 /// Writes to what is no socket. What does not know `RWF_NOWAIT` is polled first, and given what then surely finds room.
-fn write_other(fd: c_int, kind: Kind, now: bool, parts: &[iovec]) -> isize {
-    let all = || system!(SYS_writev, fd, parts.as_ptr(), parts.len());
+fn write_other(fd: c_int, kind: Kind, now: bool, parts: *const iovec, count: usize) -> isize {
+    let all = || system!(SYS_writev, fd, parts, count);
     if !now {
         return all();
     }
     // The offset -1 stands for the descriptor's own.
-    let result = system!(
-        SYS_pwritev2,
-        fd,
-        parts.as_ptr(),
-        parts.len(),
-        -1_isize,
-        -1_isize,
-        libc::RWF_NOWAIT
-    );
+    let result = system!(SYS_pwritev2, fd, parts, count, -1_isize, -1_isize, libc::RWF_NOWAIT);
     if result != error(libc::EOPNOTSUPP) && result != error(libc::ENOSYS) {
         return result;
     }
@@ -267,10 +296,13 @@ fn write_other(fd: c_int, kind: Kind, now: bool, parts: &[iovec]) -> isize {
         Kind::Terminal => TERMINAL_BUFFER,
         _ => return all(),
     };
-    match parts {
-        [part] if part.iov_len <= surely => all(),
-        [part, ..] => system!(SYS_write, fd, part.iov_base, part.iov_len.min(surely)),
-        [] => 0,
+    let parts = parts::given(parts, count);
+    if parts::length(parts) <= surely {
+        return all();
+    }
+    match parts.iter().find(|part| part.iov_len > 0) {
+        Some(part) => system!(SYS_write, fd, part.iov_base, part.iov_len.min(surely)),
+        None => 0,
     }
 }
 
@@ -289,7 +321,11 @@ pub(super) unsafe extern "C" fn sendfile(out: c_int, from: c_int, offset: *mut o
     if !matches!(kind, Kind::StreamSocket | Kind::Pipe) || slot.options(out) & NONBLOCKING != 0 {
         return real();
     }
-    // SAFETY: null, or an offset that the caller vouches for.
+    // What the kernel refuses is not looked at here: the offset may not even be memory.
+    if count > isize::MAX as usize || system!(SYS_sendfile, out, from, offset, 0) < 0 {
+        return real();
+    }
+    // SAFETY: null, or an offset that the kernel has just read, and which the caller vouches for.
     let given = unsafe { offset.as_ref() }.copied();
     let mut at = match given {
         Some(at) => at as isize,
@@ -304,8 +340,11 @@ pub(super) unsafe extern "C" fn sendfile(out: c_int, from: c_int, offset: *mut o
     while total < count {
         let wanted = buffer.len().min(count - total);
         let got = system!(SYS_pread64, from, buffer.as_mut_ptr(), wanted, at);
+        if got < 0 && total == 0 {
+            // As if it may only be read in other ways; the kernel has one.
+            return real();
+        }
         if got <= 0 {
-            failed = got;
             break;
         }
         let sent = write_all(out, kind, buffer.as_ptr().cast(), got as usize, "sendfile");
@@ -345,10 +384,12 @@ pub(super) unsafe extern "C" fn splice(
     length: size_t,
     flags: c_uint,
 ) -> ssize_t {
-    if !is_on(SOCKET) || flags & libc::SPLICE_F_NONBLOCK != 0 {
+    let kind = |fd: c_int| table::slot(fd).map_or(Kind::File, |slot| slot.kind(fd));
+    // The kernel does nothing, or refuses.
+    let is_vain = || length == 0 || ![from, out].into_iter().any(|fd| kind(fd) == Kind::Pipe);
+    if !is_on(SOCKET) || flags & libc::SPLICE_F_NONBLOCK != 0 || is_vain() {
         return answer(system!(SYS_splice, from, from_offset, out, out_offset, length, flags));
     }
-    let kind = |fd: c_int| table::slot(fd).map_or(Kind::File, |slot| slot.kind(fd));
     let waits = |fd: c_int| kind(fd) != Kind::File;
     // A socket that it goes to does not know the flag: it gets what surely finds room.
     let at_once = if kind(out) == Kind::StreamSocket && hooks::may_wait() {
