@@ -13,6 +13,7 @@ mod patched;
 #[path = "common/waiting.rs"]
 mod waiting;
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -206,6 +207,79 @@ fn select_says_how_much_time_is_left() {
     });
     assert!(left <= Duration::from_millis(1_999_980), "{left:?}");
     assert!(left > Duration::from_secs(1000), "{left:?}");
+}
+
+#[test]
+fn a_select_leaves_alone_what_the_kernel_does() {
+    in_greenlet(|| {
+        let (one, other) = pair();
+        let fd = one.as_raw_fd();
+        let words = fd as usize / 64 + 1;
+        // A set no longer than need be, and what is behind it.
+        let memory: &'static [Cell<u64>] = Box::leak(vec![Cell::new(0); words + 16].into());
+        let bits = 1 << (fd % 64);
+        memory[words - 1].set(bits);
+        let select = move || {
+            let set = memory.as_ptr().cast_mut().cast();
+            let none = ptr::null_mut;
+            // SAFETY: a set that is long enough for the number.
+            let count = unsafe { libc::select(fd + 1, set, none(), none(), ptr::null_mut()) };
+            (count, std::io::Error::last_os_error().raw_os_error())
+        };
+        let selects = iora::spawn(select);
+        until_parked(&selects, "select");
+        assert_eq!(memory[words - 1].get(), bits, "it is the program's while it waits");
+        memory[words].set(42);
+        (&other).write_all(b"x").unwrap();
+        assert_eq!(selects.get().unwrap().0, 1);
+        assert_eq!(memory[words - 1].get(), bits);
+        assert_eq!(memory[words].get(), 42, "it is not the set's");
+        // Of one that fails nothing is changed.
+        (&one).read_exact(&mut [0]).unwrap();
+        let failed = Rc::new(Cell::new(None));
+        let twin = failed.clone();
+        let killed = iora::spawn(move || twin.set(Some(select())));
+        until_parked(&killed, "select");
+        killed.kill();
+        killed.join();
+        assert_eq!(failed.get(), Some((-1, Some(libc::ECANCELED))));
+        assert_eq!(memory[words - 1].get(), bits);
+    });
+}
+
+#[test]
+fn select_and_poll_refuse_what_the_kernel_refuses() {
+    in_greenlet(|| {
+        let error = || std::io::Error::last_os_error().raw_os_error();
+        let none = ptr::null_mut;
+        let select = move |seconds, microseconds| {
+            let mut limit = libc::timeval {
+                tv_sec: seconds,
+                tv_usec: microseconds,
+            };
+            // SAFETY: no sets.
+            let result = unsafe { libc::select(0, none(), none(), none(), &raw mut limit) };
+            (result, error().filter(|_| result < 0), limit.tv_sec)
+        };
+        assert_eq!(select(-1, 0), (-1, Some(libc::EINVAL), -1));
+        assert_eq!(select(1, -1_000_000), (-1, Some(libc::EINVAL), 1));
+        let nowhere = ptr::without_provenance_mut(8);
+        // SAFETY: the kernel is to refuse them.
+        unsafe {
+            assert_eq!(libc::select(9, nowhere, none(), none(), ptr::null_mut()), -1);
+            assert_eq!(error(), Some(libc::EFAULT));
+            assert_eq!(libc::select(-1, none(), none(), none(), ptr::null_mut()), -1);
+            assert_eq!(error(), Some(libc::EINVAL));
+            // The kernel sees half of the number.
+            assert_eq!(libc::poll(ptr::without_provenance_mut(8), 1 << 32, 1), 0);
+            assert_eq!(libc::poll(ptr::without_provenance_mut(8), 1, -1), -1);
+            assert_eq!(error(), Some(libc::EFAULT));
+        }
+        // So long that it does not fit its type.
+        let waits = iora::spawn(move || select(i64::MAX, 1_000_000));
+        until_parked(&waits, "sleep");
+        waits.kill();
+    });
 }
 
 #[test]

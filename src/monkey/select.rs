@@ -8,13 +8,15 @@
     reason = "defines functions of libc, and reads and writes their arguments"
 )]
 
-use std::ffi::c_int;
+use std::cell::Cell;
+use std::ffi::{c_int, c_uint, c_ulong};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 
 use super::frame::{SELECT, answer_int, error, is_on, system};
+use super::parts;
 use super::time::{self, span};
 use super::wait::{Next, Wait, look_now_and_then};
 use crate::hub::hooks;
@@ -46,9 +48,15 @@ fn to_spec(limit: Option<Duration>) -> timespec {
     }
 }
 
+/// The entries that the kernel sees: it has half a word for their count.
+fn counted(count: nfds_t) -> usize {
+    count as c_uint as usize
+}
+
 /// poll(2)
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn poll(entries: *mut pollfd, count: nfds_t, limit: c_int) -> c_int {
+    let count = counted(count);
     let real = |limit: Option<Duration>| {
         let spec = to_spec(limit);
         let spec = limit.map_or(std::ptr::null(), |_| &raw const spec);
@@ -68,6 +76,7 @@ pub(super) unsafe extern "C" fn ppoll(
     limit: *const timespec,
     mask: *const sigset_t,
 ) -> c_int {
+    let count = counted(count);
     // The kernel writes what is left to its argument, the C library's caller does not expect it to.
     // SAFETY: null, or a time that the caller vouches for.
     let mut given = unsafe { limit.as_ref() }.copied();
@@ -86,7 +95,7 @@ pub(super) unsafe extern "C" fn ppoll(
 /// Polls until something is ready or the limit is over.
 fn poll_until(
     entries: *mut pollfd,
-    count: nfds_t,
+    count: usize,
     limit: Option<Duration>,
     real: impl Fn(Option<Duration>) -> isize,
 ) -> isize {
@@ -99,7 +108,7 @@ fn poll_until(
         &[]
     } else {
         // SAFETY: the caller of the hook vouches for the array and its length; the kernel has just read it.
-        unsafe { std::slice::from_raw_parts(entries, count as usize) }
+        unsafe { std::slice::from_raw_parts(entries, count) }
     };
     let wanted = entries
         .iter()
@@ -202,8 +211,11 @@ pub(super) unsafe extern "C" fn select(
     // SAFETY: null, or a time that the caller vouches for.
     let given = unsafe { limit.as_ref() };
     let begun = Instant::now();
+    if given.is_some_and(|limit| limit.tv_sec < 0 || limit.tv_usec < 0) {
+        return answer_int(error(libc::EINVAL));
+    }
     let given = given.map(|limit| timespec {
-        tv_sec: limit.tv_sec + limit.tv_usec / 1_000_000,
+        tv_sec: limit.tv_sec.saturating_add(limit.tv_usec / 1_000_000),
         tv_nsec: limit.tv_usec % 1_000_000 * 1000,
     });
     let result = select_spec(count, [read, write, except], given);
@@ -247,49 +259,70 @@ pub(super) unsafe extern "C" fn pselect(
     ))
 }
 
-/// Both of them. The sets are given back as the kernel leaves them.
+/// Bits in a word of a set.
+const BITS: usize = c_ulong::BITS as usize;
+
+/// Three sets of a select.
+type Sets = [[c_ulong; libc::FD_SETSIZE / BITS]; 3];
+
+/// Both of them. What the kernel is asked with are copies, of as much of the sets as it looks at: a program may have sets that are shorter
+/// than the type, and they are its own while it waits.
 fn select_spec(count: c_int, sets: [*mut fd_set; 3], limit: Option<timespec>) -> isize {
-    let before = sets.map(|set| {
-        // SAFETY: null, or a set that the caller of the hook vouches for.
-        unsafe { set.as_ref() }.copied()
-    });
-    let real = |limit: Option<timespec>| {
-        for (set, before) in sets.into_iter().zip(before) {
-            // SAFETY: null, or a set that is the caller's to be written to.
-            if let (Some(set), Some(before)) = (unsafe { set.as_mut() }, before) {
-                *set = before;
-            }
-        }
+    let call = |sets: [*mut c_ulong; 3], limit: Option<timespec>| {
         let mut limit = limit;
         let pointer = limit.as_mut().map_or(std::ptr::null_mut(), std::ptr::from_mut);
         system!(SYS_pselect6, count, sets[0], sets[1], sets[2], pointer, 0)
     };
+    let sets = sets.map(<*mut fd_set>::cast::<c_ulong>);
     let length = limit.map(|limit| span(&raw const limit));
-    // Sets larger than the type are more than is copied here.
-    let usual = count <= libc::FD_SETSIZE as c_int && length != Some(None);
-    if !is_on(SELECT) || !usual || length == Some(Some(Duration::ZERO)) {
-        return real(limit);
+    let words = usize::try_from(count).unwrap_or(usize::MAX).div_ceil(BITS);
+    let bytes = words.saturating_mul(size_of::<c_ulong>());
+    let is_there = |set: *mut c_ulong| set.is_null() || parts::is_memory(set.cast(), bytes);
+    // Sets larger than the type are more than is copied here. What is no memory, the kernel refuses.
+    let usual = words <= libc::FD_SETSIZE / BITS && length != Some(None);
+    if !is_on(SELECT) || !usual || length == Some(Some(Duration::ZERO)) || !sets.into_iter().all(is_there) {
+        return call(sets, limit);
     }
-    let ready = real(Some(to_spec(Some(Duration::ZERO))));
-    if ready != 0 || !hooks::may_wait() {
-        hooks::spend();
-        return if ready != 0 { ready } else { real(limit) };
+    let mut before: Sets = Default::default();
+    for (set, before) in sets.into_iter().zip(&mut before) {
+        if !set.is_null() {
+            // SAFETY: the words of the set that stand for descriptors below the count, which the caller of the hook vouches for.
+            unsafe { std::ptr::copy_nonoverlapping(set.cast::<u8>(), before.as_mut_ptr().cast(), bytes) };
+        }
     }
-    let is_in = |fd: c_int, set: &Option<fd_set>| {
-        set.as_ref().is_some_and(|set| {
-            // SAFETY: the number is below the set's size.
-            unsafe { libc::FD_ISSET(fd, set) }
-        })
+    let found = Cell::new(before);
+    let real = |limit: Option<Duration>| {
+        let mut copies = before;
+        let [read, write, except] = &mut copies;
+        let pointers = [(sets[0], read), (sets[1], write), (sets[2], except)];
+        let pointers = pointers.map(|(set, copy)| if set.is_null() { set } else { copy.as_mut_ptr() });
+        let ready = call(pointers, limit.map(|limit| to_spec(Some(limit))));
+        found.set(copies);
+        ready
     };
     let wanted = (0..count).filter_map(|fd| {
-        let events = [libc::EPOLLIN, libc::EPOLLOUT, libc::EPOLLPRI];
-        let events = events.into_iter().zip(&before).filter(|(_, set)| is_in(fd, set));
+        let (word, bit) = (fd as usize / BITS, fd as usize % BITS);
+        let events = [libc::EPOLLIN, libc::EPOLLOUT, libc::EPOLLPRI].into_iter().zip(&before);
+        let events = events.filter(|(_, set)| set[word] >> bit & 1 != 0);
         let events = events.fold(0, |all, (event, _)| all | event);
         (events != 0).then_some((fd, events))
     });
-    until(length.flatten(), wanted, "select", |limit| {
-        real(limit.map(|limit| to_spec(Some(limit))))
-    })
+    let ready = real(Some(Duration::ZERO));
+    let result = if ready == 0 && hooks::may_wait() {
+        until(length.flatten(), wanted, "select", real)
+    } else {
+        hooks::spend();
+        if ready == 0 { real(length.flatten()) } else { ready }
+    };
+    if result >= 0 {
+        for (set, found) in sets.into_iter().zip(found.get()) {
+            if !set.is_null() {
+                // SAFETY: as above; they are the caller's to be written to.
+                unsafe { std::ptr::copy_nonoverlapping(found.as_ptr().cast::<u8>(), set.cast(), bytes) };
+            }
+        }
+    }
+    result
 }
 
 /// epoll_wait(2)
