@@ -476,3 +476,55 @@ fn addresses_to_names() {
         assert_eq!(asker.get().unwrap().1.as_deref(), Some("localhost"));
     });
 }
+
+#[test]
+fn what_gethostbyname_gave_is_the_greenlets_until_it_asks_again() {
+    unsafe extern "C" {
+        fn gethostbyname(name: *const c_char) -> *mut libc::hostent;
+    }
+    in_greenlet(|| {
+        // SAFETY: strings.
+        let ask = |name: &'static CStr| unsafe { gethostbyname(name.as_ptr()) };
+        let mine = ask(c"127.0.0.5");
+        let before = host(mine);
+        let other = iora::spawn(move || host(ask(c"127.0.0.6")));
+        assert!(other.get().unwrap().is_some());
+        // Memory that was given back is somebody else's by now.
+        let _others: Vec<_> = (0..100).map(|size| vec![1_u8; 16 * size]).collect();
+        assert!(before.is_some());
+        assert!(host(mine) == before);
+    });
+}
+
+#[test]
+fn getnameinfo_writes_a_name_and_no_more() {
+    in_greenlet(|| {
+        // SAFETY: an address is integers, for which zero is a value.
+        let mut address: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+        (address.sin_family, address.sin_port) = (libc::AF_INET as _, 80_u16.to_be());
+        address.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 0, 1]);
+        let ask = |address: *const libc::sockaddr_in, host: &mut [c_char], room| {
+            // SAFETY: null or an address, and so much room; nobody asks for a service.
+            unsafe {
+                libc::getnameinfo(
+                    address.cast(),
+                    size_of::<libc::sockaddr_in>() as libc::socklen_t,
+                    host.as_mut_ptr(),
+                    host.len() as libc::socklen_t,
+                    ptr::null_mut(),
+                    room,
+                    0,
+                )
+            }
+        };
+        let mut host = [b'!' as c_char; 64];
+        assert_eq!(
+            ask(&raw const address, &mut host, 1),
+            0,
+            "there is no service to have room for"
+        );
+        let end = host.iter().position(|byte| *byte == 0).unwrap();
+        assert!(host[end + 1..].iter().all(|byte| *byte == b'!' as c_char));
+        assert_eq!(ask(ptr::null(), &mut host, 0), libc::EAI_FAMILY);
+    });
+}

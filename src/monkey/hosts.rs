@@ -5,7 +5,7 @@
     reason = "defines functions of libc, and builds their results in raw memory"
 )]
 
-use std::cell::UnsafeCell;
+use std::cell::Cell;
 use std::ffi::{c_char, c_int};
 use std::net::IpAddr;
 use std::{mem, ptr};
@@ -15,7 +15,8 @@ use libc::{hostent, size_t};
 use super::names::{EAI_ADDRFAMILY, code, may_ask, text};
 use super::original;
 use crate::dns::{AddrInfo, Family, Hints, Resolver, SocketType};
-use crate::hub::hooks;
+use crate::greenlet::Local;
+use crate::hub::{hooks, spawn};
 
 /// `h_errno`: no such host.
 const HOST_NOT_FOUND: c_int = 1;
@@ -148,7 +149,7 @@ fn pack(infos: &[AddrInfo], asked: &str, family: c_int, buffer: *mut c_char, roo
     })
 }
 
-/// A host and the memory behind it: what `gethostbyname` gives, until it is called again on the thread.
+/// A host and the memory behind it: what `gethostbyname` gives, until whoever called it calls it again.
 struct Static {
     /// Points into `buffer`.
     host: hostent,
@@ -157,8 +158,20 @@ struct Static {
 }
 
 thread_local! {
-    /// The last answer of `gethostbyname` on this thread.
-    static LAST: UnsafeCell<Option<Box<Static>>> = const { UnsafeCell::new(None) };
+    /// The last answer of `gethostbyname` on this thread's own stack.
+    static OF_THREAD: Cell<Option<Box<Static>>> = const { Cell::new(None) };
+}
+
+/// The last answer of `gethostbyname` in this greenlet: a neighbour's question does not take it away.
+static OF_GREENLET: Local<Cell<Option<Box<Static>>>> = Local::new(|| Cell::new(None));
+
+/// Keeps an answer in place of the former one; `false` where there is no place for it.
+fn keep(answer: Box<Static>) -> bool {
+    if spawn::in_greenlet() {
+        OF_GREENLET.with(|last| last.set(Some(answer)));
+        return true;
+    }
+    OF_THREAD.try_with(|last| last.set(Some(answer))).is_ok()
 }
 
 /// gethostbyname(3)
@@ -192,12 +205,7 @@ pub(super) unsafe extern "C" fn gethostbyname2(name: *const c_char, family: c_in
         if found.is_null() {
             return ptr::null_mut();
         }
-        let kept = LAST.try_with(|last| {
-            // SAFETY: of this thread, and borrowed only here.
-            let last = unsafe { &mut *last.get() };
-            last.replace(answer);
-        });
-        if kept.is_err() {
+        if !keep(answer) {
             // The thread is ending: there is no place for an answer any more.
             original::set_h_errno(NO_RECOVERY);
             return ptr::null_mut();

@@ -247,6 +247,9 @@ fn free(mut entry: *mut addrinfo) {
     }
 }
 
+/// No name takes more room.
+const LONGEST_NAME: socklen_t = 1 << 14;
+
 /// getnameinfo(3): numbers are written here, names are asked for on the thread pool.
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn getnameinfo(
@@ -259,9 +262,16 @@ pub(super) unsafe extern "C" fn getnameinfo(
     flags: c_int,
 ) -> c_int {
     let numeric = flags & libc::NI_NUMERICHOST != 0 || host.is_null() || host_room == 0;
-    if numeric || !may_ask() {
+    if numeric || address.is_null() || !may_ask() {
         return original::getnameinfo(address, length, host, host_room, service, service_room, flags);
     }
+    let length = length.min(size_of::<libc::sockaddr_storage>() as socklen_t);
+    let host_room = host_room.min(LONGEST_NAME);
+    let service_room = if service.is_null() {
+        0
+    } else {
+        service_room.min(LONGEST_NAME)
+    };
     let mut bytes = vec![0_u64; (length as usize).div_ceil(8)];
     // SAFETY: the caller vouches for so many bytes; there is room for them.
     unsafe { ptr::copy_nonoverlapping(address.cast::<u8>(), bytes.as_mut_ptr().cast(), length as usize) };
@@ -278,18 +288,23 @@ pub(super) unsafe extern "C" fn getnameinfo(
                 service_room,
                 flags,
             );
-            (result, host, service)
+            (result, errno::get(), host, service)
         })
     });
-    let Some((result, host_name, service_name)) = asked else {
+    let Some((result, number, host_name, service_name)) = asked else {
         errno::set(libc::ECANCELED);
         return libc::EAI_SYSTEM;
     };
+    if result == libc::EAI_SYSTEM {
+        errno::set(number);
+    }
     if result == 0 {
         for (to, from) in [(host, host_name), (service, service_name)] {
+            // Where there was no room, nothing was written.
+            let length = from.iter().position(|byte| *byte == 0).map_or(0, |end| end + 1);
             if !to.is_null() {
-                // SAFETY: as long as the buffer that the caller gave.
-                unsafe { ptr::copy_nonoverlapping(from.as_ptr().cast(), to, from.len()) };
+                // SAFETY: not longer than the buffer that the caller gave.
+                unsafe { ptr::copy_nonoverlapping(from.as_ptr().cast(), to, length) };
             }
         }
     }
