@@ -561,3 +561,69 @@ fn a_hub_that_ends_leaves_no_descriptor_open() {
     });
     child::assert_ended(&output, None);
 }
+
+#[test]
+fn a_program_without_standard_descriptors() {
+    let output = child::in_child("a_program_without_standard_descriptors", "", || {
+        in_greenlet(|| {
+            // SAFETY: nobody reads from it.
+            assert_eq!(unsafe { libc::close(0) }, 0);
+            let (read, _write) = pipe();
+            assert_eq!(read.as_raw_fd(), 0);
+            let (near, far) = pair();
+            // What the hook makes for its wait must not take the place of the standard input.
+            drop(read);
+            let polls = iora::spawn(move || {
+                let mut entry = libc::pollfd {
+                    fd: near.as_raw_fd(),
+                    events: libc::POLLIN,
+                    revents: 0,
+                };
+                // SAFETY: one entry.
+                unsafe { libc::poll(&raw mut entry, 1, -1) }
+            });
+            until_parked(&polls, "poll");
+            (&far).write_all(b"x").unwrap();
+            assert_eq!(polls.get().unwrap(), 1);
+            // A socket in that place stops the thread, and its calls do what they do.
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            assert_eq!(listener.as_raw_fd(), 0);
+            let address = listener.local_addr().unwrap();
+            // SAFETY: shortens the queue of a listener; one connection fills it.
+            assert_eq!(unsafe { libc::listen(0, 0) }, 0);
+            let _first = std::net::TcpStream::connect(address).unwrap();
+            // SAFETY: a listener elsewhere, whose number is free then.
+            let elsewhere = unsafe { libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 100) };
+            drop(listener);
+            assert!(elsewhere >= 100);
+            // SAFETY: makes a descriptor.
+            let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) };
+            assert_eq!(fd, 0);
+            let limit = libc::timeval {
+                tv_sec: 0,
+                tv_usec: 20_000,
+            };
+            // SAFETY: an address is integers, for which zero is a value; a limit of that size; an address of that length.
+            let result = unsafe {
+                let length = size_of_val(&limit) as libc::socklen_t;
+                libc::setsockopt(
+                    0,
+                    libc::SOL_SOCKET,
+                    libc::SO_SNDTIMEO,
+                    (&raw const limit).cast(),
+                    length,
+                );
+                let mut raw: libc::sockaddr_in = std::mem::zeroed();
+                (raw.sin_family, raw.sin_port) = (libc::AF_INET as _, address.port().to_be());
+                raw.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 0, 1]);
+                libc::connect(0, (&raw const raw).cast(), size_of_val(&raw) as libc::socklen_t)
+            };
+            let error = io::Error::last_os_error().raw_os_error();
+            assert!(
+                result == -1 && matches!(error, Some(libc::EINPROGRESS | libc::EALREADY)),
+                "{error:?}"
+            );
+        });
+    });
+    child::assert_ended(&output, None);
+}

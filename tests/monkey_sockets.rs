@@ -592,6 +592,35 @@ fn a_connection_is_begun_and_accepted_in_turn() {
 }
 
 #[test]
+fn a_connection_that_was_begun_is_waited_for_again() {
+    in_greenlet(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // SAFETY: shortens the queue of a listener; one connection fills it.
+        assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+        let _first = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        // SAFETY: makes a descriptor.
+        let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+        // SAFETY: open, and nobody else's.
+        let second = TcpStream::from(unsafe { OwnedFd::from_raw_fd(fd) });
+        let limit = Duration::from_millis(20);
+        second.set_write_timeout(Some(limit)).unwrap();
+        // SAFETY: an address is integers, for which zero is a value.
+        let mut address: libc::sockaddr_in = unsafe { mem::zeroed() };
+        (address.sin_family, address.sin_port) = (libc::AF_INET as _, port.to_be());
+        address.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 0, 1]);
+        let length = size_of_val(&address) as libc::socklen_t;
+        // SAFETY: an address of that length.
+        let connect = || result(unsafe { libc::connect(fd, (&raw const address).cast(), length) } as isize);
+        for error in [libc::EINPROGRESS, libc::EALREADY] {
+            let begun = Instant::now();
+            assert_eq!(connect(), Err(error));
+            assert!(begun.elapsed() >= limit);
+        }
+    });
+}
+
+#[test]
 fn shutting_down_wakes_who_reads() {
     in_greenlet(|| {
         let (one, other) = pair();

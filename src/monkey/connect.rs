@@ -42,12 +42,20 @@ pub(super) unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, len
             None => return real(),
         }
     }
-    if result != error(libc::EINPROGRESS) {
+    // Somebody may have begun before, and given up waiting.
+    if result != error(libc::EINPROGRESS) && result != error(libc::EALREADY) {
         return answer_int(result);
     }
     answer_int(wait::attempt_again(
-        Wait::new(fd, Direction::Write, "connect").expiring_with(libc::EINPROGRESS),
-        |_| finish(fd),
+        Wait::new(fd, Direction::Write, "connect").expiring_with(-result as c_int),
+        // A connection that was begun is waited for by the same call.
+        |now| {
+            if now {
+                finish(fd)
+            } else {
+                system!(SYS_connect, fd, address, length)
+            }
+        },
     ))
 }
 
@@ -99,8 +107,9 @@ pub(super) unsafe extern "C" fn accept4(
     if !is_on(SOCKET) {
         return answer_int(real());
     }
-    let nonblocking = table::slot(fd).is_none_or(|slot| slot.options(fd) & NONBLOCKING != 0);
-    if nonblocking {
+    let nonblocking = || table::slot(fd).is_none_or(|slot| slot.options(fd) & NONBLOCKING != 0);
+    // A signal handler may have interrupted whoever holds the lock.
+    if !hooks::may_wait() || nonblocking() {
         return answer_int(real());
     }
     answer_int(wait::attempt(fd, Direction::Read, "accept", |now| {

@@ -89,7 +89,9 @@ impl Wait {
 
     /// The call would block: waits until it is worth another try.
     pub(super) fn wait(&mut self) -> Next {
-        if (0..=2).contains(&self.fd) || !hooks::may_wait() {
+        // std holds a lock around its calls on these.
+        let is_standard = (0..=2).contains(&self.fd) && self.begun.is_none();
+        if is_standard || !hooks::may_wait() {
             return Next::Block;
         }
         let Some(slot) = table::slot(self.fd) else {
