@@ -687,6 +687,78 @@ fn whatever_closes_a_descriptor_wakes_who_waits_for_it() {
 }
 
 #[test]
+fn a_close_leaves_the_error_number_as_it_was() {
+    in_greenlet(|| {
+        let (one, mut other) = pair();
+        let fd = mem::ManuallyDrop::new(one).as_raw_fd();
+        let reader = iora::spawn(move || recv(fd, &mut [0; 4], 0));
+        until_parked(&reader, "recv");
+        other.write_all(b"word").unwrap();
+        assert_eq!(reader.get().unwrap(), Ok(4));
+        // SAFETY: the thread's own; a descriptor that the test forgets.
+        let after = unsafe {
+            *libc::__errno_location() = libc::EXDEV;
+            (libc::close(fd), *libc::__errno_location())
+        };
+        assert_eq!(after, (0, libc::EXDEV));
+    });
+}
+
+#[test]
+fn a_stream_that_is_closed_closes_its_descriptor() {
+    in_greenlet(|| {
+        let (one, _other) = pair();
+        let fd = mem::ManuallyDrop::new(one).as_raw_fd();
+        let reader = iora::spawn(move || recv(fd, &mut [0; 4], 0));
+        until_parked(&reader, "recv");
+        // SAFETY: the socket is the stream's from here on, and that is closed.
+        unsafe {
+            let stream = libc::fdopen(fd, c"r+".as_ptr());
+            assert!(!stream.is_null());
+            assert_eq!(libc::fclose(stream), 0);
+        }
+        assert_eq!(reader.get().unwrap(), Err(libc::EBADF));
+        let file = file_of(b"text");
+        let at = file.as_raw_fd();
+        // SAFETY: puts it where the socket was, if it is not there.
+        assert!(at == fd || unsafe { libc::syscall(libc::SYS_dup3, at, fd, 0) } == fd.into());
+        let mut text = [0_u8; 4];
+        // SAFETY: a buffer with room.
+        assert_eq!(unsafe { libc::read(fd, text.as_mut_ptr().cast(), 4) }, 4);
+        assert_eq!(&text, b"text");
+        // SAFETY: nobody else's.
+        assert!(at == fd || unsafe { libc::close(fd) } == 0);
+    });
+}
+
+#[test]
+fn a_number_that_is_used_again_is_not_taken_for_what_was_waited_for() {
+    in_greenlet(|| {
+        let held = file_of(b"");
+        let path = format!("/proc/self/fd/{}", held.as_raw_fd());
+        let lock = |file: &File, operation| {
+            // SAFETY: open.
+            unsafe { libc::flock(file.as_raw_fd(), operation) }
+        };
+        assert_eq!(lock(&held, libc::LOCK_EX), 0);
+        let second = File::options().read(true).write(true).open(path).unwrap();
+        let fd = second.as_raw_fd();
+        let waits = iora::spawn(move || {
+            // SAFETY: open when it is called.
+            result(unsafe { libc::flock(fd, libc::LOCK_EX) } as isize)
+        });
+        until_parked(&waits, "flock");
+        let another = file_of(b"");
+        let path = format!("/proc/self/fd/{}", another.as_raw_fd());
+        let beside = File::options().read(true).write(true).open(path).unwrap();
+        // SAFETY: puts it where the other was.
+        assert_eq!(unsafe { libc::dup2(another.as_raw_fd(), fd) }, fd);
+        assert_eq!(waits.get().unwrap(), Err(libc::EBADF));
+        assert_eq!(lock(&beside, libc::LOCK_EX | libc::LOCK_NB), 0, "nobody has locked it");
+    });
+}
+
+#[test]
 fn what_closes_nothing_wakes_nobody() {
     in_greenlet(|| {
         let (one, other) = pair();

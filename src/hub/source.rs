@@ -300,7 +300,8 @@ impl Hub {
     /// Takes a source's descriptor out of the epoll set. Explicitly, because a duplicate may live on.
     fn deregister_source(&self, fd: BorrowedFd<'_>, key: Key) {
         let is_own = match self.sources.borrow().get(key) {
-            Some(state) => state.duplicate.is_none(),
+            // One that has ended is out of it, and its number may be another source's.
+            Some(state) => state.duplicate.is_none() && !state.ended,
             // It was in the set of a hub that is gone. In this one the descriptor may be another source's.
             None => false,
         };

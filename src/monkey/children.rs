@@ -117,7 +117,7 @@ fn until(event: Event, what: &'static str, look: impl Fn() -> Option<isize>, blo
     let child = match (event, &opened) {
         (Event::Readable(child), _) => child,
         (_, Some(child)) => child.as_raw_fd(),
-        (_, None) => return wait::look_now_and_then(what, look).unwrap_or_else(blocking),
+        (_, None) => return wait::look_now_and_then(None, what, look).unwrap_or_else(blocking),
     };
     let mut wait = Wait::until(child, what, None);
     loop {

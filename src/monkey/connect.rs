@@ -33,7 +33,7 @@ pub(super) unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, len
     let mut result = start(fd, address, length);
     if result == error(libc::EAGAIN) {
         // A Unix listener whose queue is full; nothing tells when it is not.
-        let queued = wait::look_now_and_then("connect", || {
+        let queued = wait::look_now_and_then(Some(fd), "connect", || {
             let result = start(fd, address, length);
             (result != error(libc::EAGAIN)).then_some(result)
         });

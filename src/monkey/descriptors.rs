@@ -4,10 +4,11 @@
 
 use std::ffi::{c_int, c_long, c_uint, c_ulong, c_void};
 
-use libc::socklen_t;
+use libc::{FILE, socklen_t};
 
 use super::frame::{PATCHED, SOCKET, answer_int, error, is_on, system};
-use super::{table, wait};
+use super::{original, table, wait};
+use crate::sys::errno;
 
 /// Whether anything may be known of descriptors. Also on threads without a hub: they close what others wait for.
 fn is_tracked() -> bool {
@@ -21,6 +22,29 @@ pub(super) unsafe extern "C" fn close(fd: c_int) -> c_int {
         table::closing(fd);
     }
     answer_int(system!(SYS_close, fd))
+}
+
+/// fclose(3); the C library closes the descriptor without passing by us.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn fclose(stream: *mut FILE) -> c_int {
+    closing_stream(stream);
+    original::fclose(stream)
+}
+
+/// pclose(3), likewise.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn pclose(stream: *mut FILE) -> c_int {
+    closing_stream(stream);
+    original::pclose(stream)
+}
+
+/// A stream is about to be closed, with the descriptor that it may have.
+fn closing_stream(stream: *mut FILE) {
+    if is_tracked() {
+        let _saved = errno::Saved::new();
+        // SAFETY: the caller of the hook vouches for the stream.
+        table::closing(unsafe { libc::fileno(stream) });
+    }
 }
 
 /// close_range(2)
@@ -94,9 +118,9 @@ pub(super) unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: c_lon
             } else {
                 libc::F_OFD_SETLK
             };
-            let locked = wait::look_now_and_then("fcntl", || {
+            let locked = wait::look_now_and_then(Some(fd), "fcntl", || {
                 let result = real(at_once);
-                (result != error(libc::EAGAIN) && result != error(libc::EACCES)).then_some(result)
+                (result != error(libc::EAGAIN)).then_some(result)
             });
             answer_int(locked.unwrap_or_else(|| real(command)))
         }
@@ -117,7 +141,7 @@ pub(super) unsafe extern "C" fn flock(fd: c_int, operation: c_int) -> c_int {
     if !is_on(SOCKET) || operation & libc::LOCK_NB != 0 {
         return answer_int(system!(SYS_flock, fd, operation));
     }
-    let locked = wait::look_now_and_then("flock", || {
+    let locked = wait::look_now_and_then(Some(fd), "flock", || {
         let result = system!(SYS_flock, fd, operation | libc::LOCK_NB);
         (result != error(libc::EAGAIN)).then_some(result)
     });

@@ -53,7 +53,7 @@
 //! | the kernel's look for deadlocks between locks of files (`EDEADLK`) | the lock is asked for now and then, not waited for | the greenlets wait for ever | |
 //! | calls that change the signal mask while they wait | the mask belongs to the thread | stops the thread | |
 //! | `accept` on a listener that other processes share | no flag makes it non-blocking for one caller alone | another process may take the connection that was seen, then it stops the thread until the next | make it non-blocking, or `SO_REUSEPORT` |
-//! | a descriptor closed without libc's `close` (`fclose`, a system call of one's own) | nobody tells us | who waits for that number goes on waiting | `shutdown` it first |
+//! | a descriptor closed without libc's `close` or `fclose` (`freopen`, `closefrom`, a system call of one's own) | nobody tells us | who waits for that number goes on waiting, and whatever gets it next may | `shutdown` it first |
 //! | `getaddrinfo` with `AI_ADDRCONFIG`, or without hints | the C library goes by the addresses of interfaces, iora by routes | where a machine has one kind of addresses only, others are left out instead of refused | [`unpatched`] |
 //! | host names in odd forms | iora's resolver reads them | `gethostbyname` gives no aliases; addresses in hexadecimal, and `localhost.`, are understood; ports above 65535 are refused | [`unpatched`] |
 //! | `pthread_cancel` | hooks are no cancellation points | it comes later | |

@@ -1,11 +1,11 @@
-//! The C library's own functions, where a system call does not replace them: names, and joining threads. Found when first wanted, far
+//! The C library's own functions, where a system call does not replace them: names, joining threads, and closing streams. Found when first wanted, far
 //! from any path that has to be fast.
 #![expect(unsafe_code, reason = "calls functions that the dynamic linker finds")]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use libc::{addrinfo, hostent, pthread_t, size_t, sockaddr, socklen_t};
+use libc::{FILE, addrinfo, hostent, pthread_t, size_t, sockaddr, socklen_t};
 
 /// A function of the C library.
 struct Original {
@@ -124,6 +124,28 @@ pub(super) fn pthread_join(thread: pthread_t, value: *mut *mut c_void) -> c_int 
     let function = unsafe { std::mem::transmute::<*mut c_void, Function>(address) };
     // SAFETY: the arguments are those of the hook, whose caller vouches for them.
     unsafe { function(thread, value) }
+}
+
+/// As the function of that name.
+pub(super) fn fclose(stream: *mut FILE) -> c_int {
+    static ORIGINAL: Original = Original::new(c"fclose");
+    close_stream(&ORIGINAL, stream)
+}
+
+/// As the function of that name.
+pub(super) fn pclose(stream: *mut FILE) -> c_int {
+    static ORIGINAL: Original = Original::new(c"pclose");
+    close_stream(&ORIGINAL, stream)
+}
+
+/// Calls one of the two.
+fn close_stream(original: &Original, stream: *mut FILE) -> c_int {
+    type Function = unsafe extern "C" fn(*mut FILE) -> c_int;
+    let Some(address) = original.find() else { return -1 };
+    // SAFETY: the C library's functions of these names have this type.
+    let function = unsafe { std::mem::transmute::<*mut c_void, Function>(address) };
+    // SAFETY: the argument is the hook's, whose caller vouches for it.
+    unsafe { function(stream) }
 }
 
 /// Sets the thread's `h_errno`.

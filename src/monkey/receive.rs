@@ -10,7 +10,7 @@ use libc::{iovec, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespe
 
 use super::frame::{SOCKET, answer, answer_int, error, is_on, system};
 use super::parts;
-use super::table::{self, Kind};
+use super::table::{self, Followed, Kind};
 use super::wait::{self, Direction, Next, Wait};
 use crate::hub::hooks;
 
@@ -216,8 +216,9 @@ pub(super) unsafe extern "C" fn recvmmsg(
     if !is_on(SOCKET) || flags & NEVER_WAITS != 0 || !limit.is_null() {
         return answer_int(system!(SYS_recvmmsg, fd, messages, count, flags, limit));
     }
+    let followed = Followed::new(fd);
     let mut had = 0;
-    while had < count {
+    while had < count && !followed.is_closed() {
         let rest = messages.wrapping_add(had as usize);
         let result = wait::attempt(fd, Direction::Read, "recvmmsg", |now| {
             let flags = if now { flags | libc::MSG_DONTWAIT } else { flags };

@@ -32,7 +32,7 @@ fn hooks() -> impl Iterator<Item = Hook> {
         SOCKET receive: recv recvfrom recvmsg recvmmsg read readv;
         SOCKET send: send sendto sendmsg sendmmsg write writev sendfile sendfile64 splice;
         SOCKET connect: connect accept accept4;
-        SOCKET descriptors: close close_range shutdown dup dup2 dup3 fcntl fcntl64 flock ioctl setsockopt;
+        SOCKET descriptors: close fclose pclose close_range shutdown dup dup2 dup3 fcntl fcntl64 flock ioctl setsockopt;
         SOCKET fortified: __recv_chk __recvfrom_chk __read_chk;
         TIME time: nanosleep clock_nanosleep usleep sleep;
         DNS names: getaddrinfo freeaddrinfo getnameinfo;

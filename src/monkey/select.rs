@@ -160,7 +160,7 @@ fn without_set(deadline: Option<Instant>, what: &'static str, real: impl Fn(Opti
         (ready != 0 || deadline.is_some_and(|at| Instant::now() >= at)).then_some(ready)
     };
     let blocking = || real(deadline.map(|at| at.saturating_duration_since(Instant::now())));
-    look_now_and_then(what, look).unwrap_or_else(blocking)
+    look_now_and_then(None, what, look).unwrap_or_else(blocking)
 }
 
 /// An epoll set for one wait.

@@ -10,7 +10,7 @@ use libc::{iovec, mmsghdr, msghdr, off_t, size_t, sockaddr, socklen_t, ssize_t};
 
 use super::frame::{SOCKET, answer, answer_int, error, is_on, system};
 use super::parts;
-use super::table::{self, Kind, NONBLOCKING};
+use super::table::{self, Followed, Kind, NONBLOCKING};
 use super::wait::{self, Direction, Next, Wait};
 use crate::hub::hooks;
 use crate::sys::errno;
@@ -177,8 +177,9 @@ pub(super) unsafe extern "C" fn sendmmsg(fd: c_int, messages: *mut mmsghdr, coun
         return answer_int(system!(SYS_sendmmsg, fd, messages, count, flags));
     }
     let before = errno::get();
+    let followed = Followed::new(fd);
     let mut had = 0;
-    while had < count {
+    while had < count && !followed.is_closed() {
         let message = messages.wrapping_add(had as usize);
         // SAFETY: one of the `count` messages that the caller vouches for.
         let header = unsafe { &raw const (*message).msg_hdr };
@@ -337,7 +338,8 @@ pub(super) unsafe extern "C" fn sendfile(out: c_int, from: c_int, offset: *mut o
     let mut buffer = vec![0_u8; count.min(COPIED)];
     let mut total = 0;
     let mut failed = 0;
-    while total < count {
+    let followed = Followed::new(from);
+    while total < count && !followed.is_closed() {
         let wanted = buffer.len().min(count - total);
         let got = system!(SYS_pread64, from, buffer.as_mut_ptr(), wanted, at);
         if got < 0 && total == 0 {
@@ -358,9 +360,9 @@ pub(super) unsafe extern "C" fn sendfile(out: c_int, from: c_int, offset: *mut o
             break;
         }
     }
-    if offset.is_null() {
+    if offset.is_null() && !followed.is_closed() {
         system!(SYS_lseek, from, at, libc::SEEK_SET);
-    } else {
+    } else if !offset.is_null() {
         // SAFETY: not null, and the caller's to be written to.
         unsafe { *offset = at as off_t };
     }
@@ -397,6 +399,7 @@ pub(super) unsafe extern "C" fn splice(
     } else {
         length
     };
+    let followed = [from, out].map(Followed::new);
     answer(loop {
         for (fd, direction, events) in [
             (from, Direction::Read, libc::POLLIN),
@@ -405,6 +408,7 @@ pub(super) unsafe extern "C" fn splice(
             let mut wait = Wait::new(fd, direction, "splice");
             while waits(fd) && !wait::has_events(fd, events) {
                 match wait.wait() {
+                    Next::Retry if followed.iter().any(Followed::is_closed) => return answer(error(libc::EBADF)),
                     Next::Retry => {}
                     Next::Block => {
                         return answer(system!(SYS_splice, from, from_offset, out, out_offset, length, flags));
@@ -419,7 +423,7 @@ pub(super) unsafe extern "C" fn splice(
             break result;
         }
         // Both are ready and yet it would block: a pipe with room for less than a page.
-        match wait::pause_briefly("splice") {
+        match wait::pause_briefly(&followed, "splice") {
             Next::Retry => {}
             Next::Block => break system!(SYS_splice, from, from_offset, out, out_offset, length, flags),
             Next::Fail(number) => break error(number),

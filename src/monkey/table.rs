@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering};
 use super::frame::system;
 use crate::hub::source::{Direction, Registration};
 use crate::primitive::ShortLock;
+use crate::sys::errno;
 
 /// Slots in a chunk.
 const CHUNK: usize = 256;
@@ -76,6 +77,10 @@ pub(super) struct Slot {
     asked: AtomicU32,
     /// Other numbers may stand for the same open file.
     shared: AtomicBool,
+    /// Somebody comes back to this number without being registered: see [`Followed`].
+    followed: AtomicBool,
+    /// How often it was closed while it was followed.
+    closes: AtomicU32,
     /// Whether there are registrations, so that most operations need no lock.
     registered: AtomicBool,
     /// With which hubs it is registered.
@@ -134,6 +139,8 @@ impl Slot {
             options: AtomicU8::new(0),
             asked: AtomicU32::new(0),
             shared: AtomicBool::new(false),
+            followed: AtomicBool::new(false),
+            closes: AtomicU32::new(0),
             registered: AtomicBool::new(false),
             registrations: ShortLock::new(Vec::new()),
         }
@@ -231,9 +238,15 @@ impl Slot {
     /// The descriptor is about to be closed: wakes who waits for it, and forgets all.
     #[inline]
     fn clear(&self, fd: RawFd) {
-        if self.registered.load(Ordering::Relaxed) || self.shared.load(Ordering::Relaxed) {
+        if [&self.registered, &self.shared, &self.followed]
+            .iter()
+            .any(|mark| mark.load(Ordering::Relaxed))
+        {
             if is_borrowed() {
                 return;
+            }
+            if self.followed.swap(false, Ordering::AcqRel) {
+                self.closes.fetch_add(1, Ordering::Release);
             }
             if self.registered.swap(false, Ordering::AcqRel) {
                 self.end_registrations(fd);
@@ -247,6 +260,8 @@ impl Slot {
     /// Tells the hubs.
     #[cold]
     fn end_registrations(&self, fd: RawFd) {
+        // A close that succeeds leaves it as it was.
+        let _saved = errno::Saved::new();
         let registrations = std::mem::take(&mut *self.registrations.lock());
         // SAFETY: open until the caller closes it, later than this borrow ends.
         let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
@@ -254,6 +269,33 @@ impl Slot {
             registration.end(borrowed, true);
             registration.end(borrowed, false);
         }
+    }
+}
+
+/// A descriptor to which a call comes back that others run in the midst of: when it was closed meanwhile, its number stands for
+/// something else, or will.
+pub(super) struct Followed {
+    /// Its slot; without one nothing is known.
+    slot: Option<&'static Slot>,
+    /// How often it had been closed.
+    closes: u32,
+}
+
+impl Followed {
+    /// From now on.
+    pub(super) fn new(fd: RawFd) -> Followed {
+        let slot = slot(fd);
+        let closes = slot.map_or(0, |slot| {
+            slot.followed.store(true, Ordering::Release);
+            slot.closes.load(Ordering::Acquire)
+        });
+        Followed { slot, closes }
+    }
+
+    /// Whether it was closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.slot
+            .is_some_and(|slot| slot.closes.load(Ordering::Acquire) != self.closes)
     }
 }
 

@@ -10,11 +10,12 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use super::frame::{error, system};
-use super::table::{self, Kind, NONBLOCKING, Slot, TIMED};
+use super::table::{self, Followed, Kind, NONBLOCKING, Slot, TIMED};
 use crate::hub::hooks;
 use crate::hub::park::{self, WakeReason};
 pub(super) use crate::hub::source::Direction;
 use crate::hub::source::{Registration, Turn, Waited};
+use crate::sys::errno;
 
 /// What to do after a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,8 @@ impl Wait {
 
     /// The call would block: waits until it is worth another try.
     pub(super) fn wait(&mut self) -> Next {
+        // A call that succeeds after all leaves it as it was.
+        let _saved = errno::Saved::new();
         // std holds a lock around its calls on these.
         let is_standard = (0..=2).contains(&self.fd) && self.begun.is_none();
         if is_standard || !hooks::may_wait() {
@@ -173,12 +176,25 @@ impl Wait {
         if deadline.is_some_and(|at| Instant::now() >= at) {
             return Next::Fail(self.expired);
         }
-        pause(PAUSE, deadline, self.what)
+        pause_beside(&[Followed::new(self.fd)], PAUSE, deadline, self.what)
+    }
+}
+
+/// Parks for a while, for want of an event of these descriptors.
+pub(super) fn pause_beside(
+    followed: &[Followed],
+    length: Duration,
+    deadline: Option<Instant>,
+    what: &'static str,
+) -> Next {
+    match pause(length, deadline, what) {
+        Next::Retry if followed.iter().any(Followed::is_closed) => Next::Fail(libc::EBADF),
+        next => next,
     }
 }
 
 /// Parks for a while, for want of an event.
-pub(super) fn pause(length: Duration, deadline: Option<Instant>, what: &'static str) -> Next {
+fn pause(length: Duration, deadline: Option<Instant>, what: &'static str) -> Next {
     let until = Instant::now() + length;
     let until = deadline.map_or(until, |at| at.min(until));
     match hooks::quietly(|| park::park(Some(until), what)) {
@@ -188,9 +204,17 @@ pub(super) fn pause(length: Duration, deadline: Option<Instant>, what: &'static 
     }
 }
 
-/// Calls `look` until it finds something, in ever longer pauses. `None` stands for: block instead.
-pub(super) fn look_now_and_then(what: &'static str, mut look: impl FnMut() -> Option<isize>) -> Option<isize> {
+/// Calls `look`, at `fd` if there is one, until it finds something, in ever longer pauses. `None` stands for: block instead.
+pub(super) fn look_now_and_then(
+    fd: Option<RawFd>,
+    what: &'static str,
+    mut look: impl FnMut() -> Option<isize>,
+) -> Option<isize> {
     let mut length = PAUSE;
+    let followed: &[Followed] = match fd {
+        Some(fd) => &[Followed::new(fd)],
+        None => &[],
+    };
     loop {
         if let Some(found) = look() {
             return Some(found);
@@ -198,7 +222,7 @@ pub(super) fn look_now_and_then(what: &'static str, mut look: impl FnMut() -> Op
         if !hooks::may_wait() {
             return None;
         }
-        match pause(length, None, what) {
+        match pause_beside(followed, length, None, what) {
             Next::Retry => length = (length * 2).min(LONG_PAUSE),
             Next::Block => return None,
             Next::Fail(number) => return Some(error(number)),
@@ -259,9 +283,9 @@ pub(super) fn has_events(fd: RawFd, events: libc::c_short) -> bool {
 }
 
 /// Parks for a moment, if the caller may be parked.
-pub(super) fn pause_briefly(what: &'static str) -> Next {
+pub(super) fn pause_briefly(followed: &[Followed], what: &'static str) -> Next {
     if hooks::may_wait() {
-        pause(PAUSE, None, what)
+        pause_beside(followed, PAUSE, None, what)
     } else {
         Next::Block
     }
