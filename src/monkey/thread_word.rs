@@ -13,7 +13,9 @@
 //! Whoever is woken makes the word "notified" again, which std then uses up. `park` may return without cause, so those who
 //! were not meant look at their condition and park again; and the channels of std, which stand on it, work for any number of
 //! greenlets that hear from other threads. A notification may be used up by somebody who did not have to wait: so, once
-//! there were several, none trusts its sleep for longer than [`DOUBT`].
+//! there were several, none trusts its sleep for longer than [`DOUBT`]. One that is alone does, though a neighbour may use up what was
+//! meant for it: to wake it whenever others have run would cure that, and have `park` return without cause all the time, also to
+//! those who do not look at their condition again.
 //!
 //! The word is found by asking std to park for no time.
 #![expect(unsafe_code, reason = "reaches the word by its address")]
