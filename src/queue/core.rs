@@ -65,8 +65,7 @@ impl<S: Store> Core<S> {
                 && let Some(item) = item.take()
             {
                 let state = look.state();
-                state.store.put(item);
-                state.unfinished += 1;
+                state.add(item);
                 return Ok(());
             }
         }

@@ -36,6 +36,13 @@ pub(super) struct State<S: Store> {
 }
 
 impl<S: Store> State<S> {
+    /// Puts an item into the store. It is there, and so it counts, also if it is compared with others and that panics.
+    #[inline(always)]
+    pub(super) fn add(&mut self, item: S::Item) {
+        self.unfinished += 1;
+        self.store.put(item);
+    }
+
     /// Whether the store is empty, and items can come.
     #[inline(always)]
     pub(super) fn is_empty_and_open(&self) -> bool {
@@ -79,12 +86,12 @@ pub(super) fn put<S: Store>(view: &mut Locked<'_, S>, item: S::Item) -> Result<(
     show(view, &item);
     if let Some(hand) = view.grant(GETTERS) {
         *hand = Some(item);
+        view.state.unfinished += 1;
     } else if has_room_for_newcomer(view) {
-        view.state.store.put(item);
+        view.state.add(item);
     } else {
         return Err((Failure::WouldWait, item));
     }
-    view.state.unfinished += 1;
     Ok(())
 }
 
@@ -122,8 +129,7 @@ pub(super) fn let_in<S: Store>(view: &mut Locked<'_, S>) {
         let Some(item) = view.grant(PUTTERS).and_then(Option::take) else {
             return;
         };
-        view.state.store.put(item);
-        view.state.unfinished += 1;
+        view.state.add(item);
     }
 }
 

@@ -328,6 +328,42 @@ mod tests {
     }
 
     #[test]
+    fn an_item_whose_comparison_panics_is_there_and_counts() {
+        thread_local! {
+            static PANICS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+        }
+        #[derive(PartialEq, Eq)]
+        struct Item(u32);
+        impl PartialOrd for Item {
+            fn partial_cmp(&self, other: &Item) -> Option<std::cmp::Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+        impl Ord for Item {
+            fn cmp(&self, other: &Item) -> std::cmp::Ordering {
+                assert!(!PANICS.get(), "not now");
+                self.0.cmp(&other.0)
+            }
+        }
+        let queue = PriorityQueue::new();
+        queue.put(Item(1)).unwrap();
+        let puts: [&dyn Fn(); 2] = [&|| queue.put(Item(2)).unwrap(), &|| {
+            assert!(queue.try_put(Item(3)).is_ok())
+        }];
+        for put in puts {
+            PANICS.set(true);
+            assert!(catch_unwind(AssertUnwindSafe(put)).is_err());
+            PANICS.set(false);
+        }
+        assert_eq!((queue.len(), queue.unfinished()), (3, 3));
+        for _ in 0..3 {
+            assert!(queue.try_get().is_ok());
+            queue.task_done();
+        }
+        queue.join();
+    }
+
+    #[test]
     fn room_made_by_who_gets_is_for_those_who_wait_first() {
         const PUTTERS: usize = 3;
         const EACH: usize = 2_000;
