@@ -17,6 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, ToSocketAddrs};
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
@@ -623,6 +624,74 @@ fn a_program_without_standard_descriptors() {
                 result == -1 && matches!(error, Some(libc::EINPROGRESS | libc::EALREADY)),
                 "{error:?}"
             );
+        });
+    });
+    child::assert_ended(&output, None);
+}
+
+#[test]
+fn a_handler_closes_what_greenlets_wait_for() {
+    const COUNT: usize = 200;
+    static DESCRIPTORS: [AtomicI32; COUNT] = [const { AtomicI32::new(-1) }; COUNT];
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+
+    extern "C" fn handler(_: c_int) {
+        let next = NEXT.fetch_add(1, Ordering::SeqCst) as usize;
+        if let Some(fd) = DESCRIPTORS.get(next) {
+            // SAFETY: the test's own; the error is put back.
+            unsafe {
+                let error = *libc::__errno_location();
+                libc::close(fd.load(Ordering::SeqCst));
+                *libc::__errno_location() = error;
+            }
+        }
+    }
+
+    let output = child::in_child("a_handler_closes_what_greenlets_wait_for", "", || {
+        in_greenlet(|| {
+            handle(libc::SIGUSR1, libc::SA_RESTART, handler);
+            let (readers, others): (Vec<_>, Vec<_>) = DESCRIPTORS
+                .iter()
+                .map(|place| {
+                    let (near, far) = UnixStream::pair().unwrap();
+                    place.store(near.as_raw_fd(), Ordering::SeqCst);
+                    let near = std::mem::ManuallyDrop::new(near);
+                    (
+                        iora::spawn(move || (&*near).read(&mut [0]).map_err(|error| error.raw_os_error())),
+                        far,
+                    )
+                })
+                .unzip();
+            for reader in &readers {
+                until_parked(reader, "recv");
+            }
+            // SAFETY: the calling thread's own.
+            let thread = unsafe { libc::pthread_self() };
+            let sender = thread::spawn(move || {
+                while (NEXT.load(Ordering::SeqCst) as usize) < COUNT {
+                    // SAFETY: the thread waits for this one to end.
+                    unsafe { libc::pthread_kill(thread, libc::SIGUSR1) };
+                    thread::sleep(Duration::from_micros(200));
+                }
+            });
+            // The hub is busy with whatever it does; the numbers are used again meanwhile.
+            while !sender.is_finished() {
+                let (mut one, other) = UnixStream::pair().unwrap();
+                let reader = iora::spawn(move || (&other).read(&mut [0; 4]).unwrap());
+                iora::yield_now();
+                one.write_all(b"word").unwrap();
+                assert_eq!(reader.get().unwrap(), 4);
+            }
+            sender.join().unwrap();
+            // What uses a number again ends the waits for what it was.
+            for place in &DESCRIPTORS {
+                // SAFETY: closes nothing: by now nobody has the number.
+                assert_eq!(unsafe { libc::close(place.load(Ordering::SeqCst)) }, -1);
+            }
+            for reader in readers {
+                assert_eq!(reader.get().unwrap(), Err(Some(libc::EBADF)));
+            }
+            drop(others);
         });
     });
     child::assert_ended(&output, None);

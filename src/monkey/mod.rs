@@ -70,7 +70,8 @@
 //! A signal handler runs in the middle of whatever the greenlet was doing, so nothing may be switched there: a hooked call in
 //! it that blocks stops the thread, as it would without hooks. A handler is known by its signal, which is blocked while it
 //! runs: so calls also stop the thread where a program itself blocks a signal that has a handler, and one that was
-//! installed with `SA_NODEFER` is not known: it must not block.
+//! installed with `SA_NODEFER` is not known: it must not block. Who waits for a descriptor that a handler closes is told when
+//! its number is used again.
 //!
 //! Calls in destructors stop the thread while it unwinds, also for a kill, and when it ends after its hub.
 //!

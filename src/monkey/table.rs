@@ -15,9 +15,9 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
 use super::frame::system;
-use crate::hub::source::{Direction, Registration};
+use crate::hub::source::{self, Direction, Registration};
 use crate::primitive::ShortLock;
-use crate::sys::errno;
+use crate::sys::{errno, signals};
 
 /// Slots in a chunk.
 const CHUNK: usize = 256;
@@ -79,6 +79,8 @@ pub(super) struct Slot {
     shared: AtomicBool,
     /// Somebody comes back to this number without being registered: see [`Followed`].
     followed: AtomicBool,
+    /// A signal handler has closed it, in the midst of who knows what: the registrations are still to be ended.
+    orphaned: AtomicBool,
     /// How often it was closed while it was followed.
     closes: AtomicU32,
     /// Whether there are registrations, so that most operations need no lock.
@@ -140,6 +142,7 @@ impl Slot {
             asked: AtomicU32::new(0),
             shared: AtomicBool::new(false),
             followed: AtomicBool::new(false),
+            orphaned: AtomicBool::new(false),
             closes: AtomicU32::new(0),
             registered: AtomicBool::new(false),
             registrations: ShortLock::new(Vec::new()),
@@ -238,7 +241,7 @@ impl Slot {
     /// The descriptor is about to be closed: wakes who waits for it, and forgets all.
     #[inline]
     fn clear(&self, fd: RawFd) {
-        if [&self.registered, &self.shared, &self.followed]
+        if [&self.registered, &self.shared, &self.followed, &self.orphaned]
             .iter()
             .any(|mark| mark.load(Ordering::Relaxed))
         {
@@ -249,12 +252,22 @@ impl Slot {
                 self.closes.fetch_add(1, Ordering::Release);
             }
             if self.registered.swap(false, Ordering::AcqRel) {
-                self.end_registrations(fd);
+                self.orphaned.store(true, Ordering::Release);
+            }
+            if !(source::has_hub() && signals::in_handler()) {
+                self.end_orphans(fd);
             }
         }
         self.kind.store(UNKNOWN, Ordering::Relaxed);
         self.asked.store(0, Ordering::Relaxed);
         self.shared.store(false, Ordering::Relaxed);
+    }
+
+    /// Ends what the number was registered for before it was closed: wakes who waits.
+    pub(super) fn end_orphans(&self, fd: RawFd) {
+        if self.orphaned.load(Ordering::Acquire) && self.orphaned.swap(false, Ordering::AcqRel) {
+            self.end_registrations(fd);
+        }
     }
 
     /// Tells the hubs.
@@ -263,7 +276,7 @@ impl Slot {
         // A close that succeeds leaves it as it was.
         let _saved = errno::Saved::new();
         let registrations = std::mem::take(&mut *self.registrations.lock());
-        // SAFETY: open until the caller closes it, later than this borrow ends.
+        // SAFETY: open until the caller closes it, later than this borrow ends; or it was closed: then to take it out of a set fails.
         let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
         for registration in registrations {
             registration.end(borrowed, true);

@@ -146,6 +146,7 @@ impl Wait {
             }
             return Ok(registration);
         }
+        slot.end_orphans(self.fd);
         // SAFETY: the caller of the hook says that it is open; if it is not, registering fails.
         let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
         match Registration::new(fd, self.direction) {
