@@ -533,6 +533,28 @@ fn time_limits_for_sending() {
 }
 
 #[test]
+fn what_comes_in_time_is_received_though_the_thread_was_busy() {
+    in_greenlet(|| {
+        let limit = Duration::from_millis(30);
+        let (one, mut other) = pair();
+        one.set_read_timeout(Some(limit)).unwrap();
+        let fd = one.as_raw_fd();
+        for flags in [0, libc::MSG_WAITALL] {
+            let begun = Instant::now();
+            let reader = iora::spawn(move || recv(fd, &mut [0; 4], flags));
+            until_parked(&reader, "recv");
+            other.write_all(b"word").unwrap();
+            // Nobody else runs before the time is up.
+            while begun.elapsed() < limit * 2 {
+                std::hint::spin_loop();
+            }
+            assert_eq!(reader.get().unwrap(), Ok(4));
+        }
+        assert_eq!(recv(fd, &mut [0; 4], 0), Err(libc::EAGAIN));
+    });
+}
+
+#[test]
 fn the_users_own_flags_pass_through() {
     in_greenlet(|| {
         let (one, other) = pair();

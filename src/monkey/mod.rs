@@ -56,6 +56,8 @@
 //! | a descriptor closed without libc's `close` or `fclose` (`freopen`, `closefrom`, a system call of one's own) | nobody tells us | who waits for that number goes on waiting, and whatever gets it next may | `shutdown` it first |
 //! | `getaddrinfo` with `AI_ADDRCONFIG`, or without hints | the C library goes by the addresses of interfaces, iora by routes | where a machine has one kind of addresses only, others are left out instead of refused | [`unpatched`] |
 //! | host names in odd forms | iora's resolver reads them | `gethostbyname` gives no aliases; addresses in hexadecimal, and `localhost.`, are understood; ports above 65535 are refused | [`unpatched`] |
+//! | `recvmmsg` with a time limit | the kernel looks at the limit after each datagram, and waits for the next without one | stops the thread | `SO_RCVTIMEO` |
+//! | `waitpid` without `WUNTRACED` for a child that one traces (`ptrace`) | its stops make no event | it waits for the child's end | `WUNTRACED` as well |
 //! | `pthread_cancel` | hooks are no cancellation points | it comes later | |
 //!
 //! # Kill and timeout

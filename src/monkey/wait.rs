@@ -47,6 +47,8 @@ pub(super) struct Wait {
     begun: Option<Option<Instant>>,
     /// The error of a call whose time is up.
     expired: c_int,
+    /// Its time is up: after one more try it fails.
+    is_over: bool,
     /// The call has been tried since it last waited: that it would block is certain.
     tried: bool,
 }
@@ -62,6 +64,7 @@ impl Wait {
             turn: Turn::default(),
             begun: None,
             expired: libc::EAGAIN,
+            is_over: false,
             tried: true,
         }
     }
@@ -92,6 +95,9 @@ impl Wait {
     pub(super) fn wait(&mut self) -> Next {
         // A call that succeeds after all leaves it as it was.
         let _saved = errno::Saved::new();
+        if self.is_over {
+            return Next::Fail(self.expired);
+        }
         // std holds a lock around its calls on these.
         let is_standard = (0..=2).contains(&self.fd) && self.begun.is_none();
         if is_standard || !hooks::may_wait() {
@@ -164,7 +170,15 @@ impl Wait {
         let turn = &mut self.turn;
         match hooks::quietly(|| registration.wait(direction, deadline, what, turn)) {
             Some(Waited::Ready) => Next::Retry,
-            Some(Waited::TimedOut) => Next::Fail(self.expired),
+            // Who waits until a time asks by himself what came until then.
+            Some(Waited::TimedOut) if self.expired == libc::ETIMEDOUT => Next::Fail(self.expired),
+            // Closed since the time was up.
+            Some(Waited::TimedOut) if registration.may_try(direction).is_none() => Next::Fail(libc::EBADF),
+            // What came in time is taken, though the hub has not heard of it yet.
+            Some(Waited::TimedOut) => {
+                self.is_over = true;
+                Next::Retry
+            }
             Some(Waited::Closed) => Next::Fail(libc::EBADF),
             Some(Waited::Refused) => Next::Block,
             None => Next::Fail(libc::ECANCELED),
