@@ -94,6 +94,7 @@ impl<T: Copy> Ring<T> {
 
     /// [`push_back`](Self::push_back) when all entries are taken.
     #[cold]
+    #[inline(never)]
     fn push_back_growing(&self, value: T) {
         self.grow(Box::new_uninit_slice);
         self.push_back(value);

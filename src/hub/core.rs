@@ -249,7 +249,7 @@ impl Hub {
         }
         task.state = reason.state();
         if task.alarm.is_some() {
-            self.cancel_alarm(key);
+            return self.ready_before_alarm(key);
         }
         self.ready.push_back(key);
     }
@@ -270,12 +270,13 @@ impl Hub {
         true
     }
 
-    /// Cancels the alarm of a task that was woken before it.
+    /// The end of [`wake`](Self::wake) for a task that is woken before its alarm.
     #[inline(never)]
-    fn cancel_alarm(&self, key: Key) {
+    fn ready_before_alarm(&self, key: Key) {
         if let Some(alarm) = self.with_task(key, |task| task.alarm.take()).flatten() {
             self.alarms.borrow_mut().cancel(alarm);
         }
+        self.ready.push_back(key);
     }
 
     /// The turn of a task has come: it has the thread from now on.
