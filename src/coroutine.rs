@@ -119,11 +119,11 @@ pub(crate) struct Suspender {
     errno: errno::Place,
 }
 
-/// About where the frames of whoever calls end, on whatever stack: for [`Entrance::fetch`].
+/// About where the frames of whoever calls end, on whatever stack, for [`Entrance::fetch`]: the lower half of the address.
 #[inline(always)]
-pub(crate) fn low() -> Option<NonZeroUsize> {
+pub(crate) fn low() -> u32 {
     let here = 0_u8;
-    NonZeroUsize::new((&raw const here).addr())
+    (&raw const here).addr() as u32
 }
 
 impl Coroutine {
@@ -211,16 +211,21 @@ impl Drop for Coroutine {
 }
 
 impl Entrance {
-    /// Has the processor fetch the head, and the frames that end at `low`; without that, those of a coroutine that has never waited
+    /// Has the processor fetch the head, and the frames that end at `low`; if that is zero, those of a coroutine that has never waited
     /// deep. The coroutine need not be there any more.
     #[inline]
-    pub(crate) fn fetch(self, low: Option<NonZeroUsize>) {
+    pub(crate) fn fetch(self, low: u32) {
         let head = self.0.addr().get();
         prefetch(self.0.as_ptr());
-        let low = low.map_or(head - SHALLOW, NonZeroUsize::get);
+        // No stack is so large that its addresses have the same lower half twice.
+        let depth = match low {
+            0 => SHALLOW,
+            low => (head as u32).wrapping_sub(low) as usize,
+        };
         // What the switch left is a little below.
-        for line in (low - 64..head).step_by(64).take(FETCHED) {
-            prefetch(ptr::without_provenance::<u8>(line));
+        let lowest = head.wrapping_sub(depth + 64);
+        for above in (0..depth + 64).step_by(64).take(FETCHED) {
+            prefetch(ptr::without_provenance::<u8>(lowest.wrapping_add(above)));
         }
     }
 

@@ -73,9 +73,17 @@ impl fmt::Debug for Key {
     }
 }
 
-/// One place for a value. Eight bytes more than an `Option<T>`.
+/// For values that are used one here, one there, and mostly just their first fields: each entry begins a cache line.
 #[derive(Debug)]
-struct Entry<T> {
+#[repr(align(64))]
+pub(crate) struct Line;
+
+/// One place for a value. Eight bytes more than an `Option<T>`, in front of it; aligned as an `A`.
+#[derive(Debug)]
+#[repr(C)]
+struct Entry<T, A> {
+    /// There is none.
+    align: [A; 0],
     /// The generation of the value inside or, if vacant, of the next one.
     generation: u32,
     /// If vacant, the next vacant entry or [`NONE`]; meaningless otherwise.
@@ -86,9 +94,9 @@ struct Entry<T> {
 
 /// Values that are found by [`Key`]. Insertion, removal and look-up take constant time.
 #[derive(Debug)]
-pub(crate) struct Slab<T> {
+pub(crate) struct Slab<T, A = ()> {
     /// All entries, vacant ones included.
-    entries: Vec<Entry<T>>,
+    entries: Vec<Entry<T, A>>,
     /// The entry that the next insertion takes, or [`NONE`]: then it appends one.
     first_vacant: u32,
     /// How many entries hold a value.
@@ -97,14 +105,14 @@ pub(crate) struct Slab<T> {
     first_generation: u32,
 }
 
-impl<T> Slab<T> {
+impl<T, A> Slab<T, A> {
     /// An empty slab; it allocates at the first insertion.
-    pub(crate) const fn new() -> Slab<T> {
+    pub(crate) const fn new() -> Slab<T, A> {
         Slab::with_first_generation(0)
     }
 
     /// An empty slab that honours no key of a generation below `generation`.
-    pub(crate) const fn with_first_generation(generation: u32) -> Slab<T> {
+    pub(crate) const fn with_first_generation(generation: u32) -> Slab<T, A> {
         Slab {
             entries: Vec::new(),
             first_vacant: NONE,
@@ -145,6 +153,7 @@ impl<T> Slab<T> {
         let key = self.next_key();
         assert!(key.index() != NONE as usize, "a slab holds at most {NONE} entries");
         self.entries.push(Entry {
+            align: [],
             generation: key.generation(),
             next_vacant: NONE,
             value: Some(value),
@@ -187,14 +196,12 @@ impl<T> Slab<T> {
         }
     }
 
-    /// Has the processor fetch the value, if it is there: [`Slab::get`] will not have to wait for it then.
+    /// Has the processor fetch the beginning of the value, if it is there: [`Slab::get`] will not have to wait for it then.
     #[cfg(not(loom))]
     #[inline]
     pub(crate) fn fetch(&self, key: Key) {
         if let Some(entry) = self.entries.get(key.index()) {
             prefetch(entry);
-            // Its end may lie in another line.
-            prefetch((&raw const *entry).wrapping_byte_add(size_of::<Entry<T>>() - 1));
         }
     }
 
@@ -274,7 +281,7 @@ impl<T> Slab<T> {
     /// The range ends after four thousand million reuses of one entry. A successor made then would mistake keys for its own: who
     /// makes successors has to stop long before, as `hub::remote` does.
     pub(crate) fn first_unused_generation(&self) -> u32 {
-        let after = |entry: &Entry<T>| entry.generation.saturating_add(u32::from(entry.value.is_some()));
+        let after = |entry: &Entry<T, A>| entry.generation.saturating_add(u32::from(entry.value.is_some()));
         self.entries.iter().map(after).max().unwrap_or(self.first_generation)
     }
 }
@@ -309,7 +316,7 @@ mod tests {
             first in prop_oneof![Just(0), Just(u32::MAX - 3)],
             steps in prop::collection::vec(step(), 1..200),
         ) {
-            let mut slab = Slab::with_first_generation(first);
+            let mut slab = Slab::<u16>::with_first_generation(first);
             let mut model: HashMap<Key, u16> = HashMap::new();
             let mut seen: Vec<Key> = Vec::new();
             for step in steps {
@@ -358,7 +365,7 @@ mod tests {
 
     #[test]
     fn the_entry_that_was_vacated_last_is_used_first() {
-        let mut slab = Slab::new();
+        let mut slab = Slab::<i32>::new();
         let keys: Vec<Key> = (0..4).map(|value| slab.insert(value)).collect();
         slab.remove(keys[1]);
         slab.remove(keys[3]);
@@ -369,11 +376,11 @@ mod tests {
 
     #[test]
     fn a_successor_honours_no_old_key() {
-        let mut slab = Slab::new();
+        let mut slab = Slab::<i32>::new();
         let old: Vec<Key> = (0..3).map(|value| slab.insert(value)).collect();
         slab.remove(old[0]);
         let newest = slab.insert(9);
-        let mut successor = Slab::with_first_generation(slab.first_unused_generation());
+        let mut successor = Slab::<i32>::with_first_generation(slab.first_unused_generation());
         for value in 0..3 {
             successor.insert(value);
         }
@@ -384,6 +391,8 @@ mod tests {
 
     #[test]
     fn an_entry_costs_eight_bytes_beside_its_value() {
-        assert_eq!(size_of::<Entry<Box<u8>>>(), 16);
+        assert_eq!(size_of::<Entry<Box<u8>, ()>>(), 16);
+        assert_eq!(size_of::<Entry<[Box<u8>; 7], Line>>(), 64);
+        assert_eq!(align_of::<Entry<u8, Line>>(), 64);
     }
 }

@@ -34,7 +34,7 @@ use super::task::{Body, Reason, State, Task};
 use super::tree::Tree;
 use super::{deadlock, report};
 use crate::collections::ring::Ring;
-use crate::collections::slab::{Key, Slab};
+use crate::collections::slab::{Key, Line, Slab};
 use crate::collections::timers::{TimerKey, Timers};
 use crate::coroutine::{self, Entrance, Status};
 use crate::stack::overflow::Runner;
@@ -106,7 +106,7 @@ pub(crate) struct Hub {
     /// Names this hub among all that its remote belonged to.
     pub(super) epoch: u64,
     /// Every greenlet that has not finished, and the thread's own stack.
-    pub(super) tasks: RefCell<Slab<Task>>,
+    pub(super) tasks: RefCell<Slab<Task, Line>>,
     /// The key of the thread's own stack.
     pub(super) root: Key,
     /// Tasks whose turn will come, first in, first out.
@@ -116,7 +116,7 @@ pub(crate) struct Hub {
     /// What happens when.
     pub(super) alarms: RefCell<Timers<Alarm>>,
     /// Descriptors registered with the poller.
-    pub(super) sources: RefCell<Slab<SourceState>>,
+    pub(super) sources: RefCell<Slab<SourceState, Line>>,
     /// Tasks that wait for a descriptor.
     pub(super) source_waiters: Cell<usize>,
     /// The epoll set.

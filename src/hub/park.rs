@@ -12,7 +12,6 @@
 //! * While the thread unwinds nothing may switch, because the panic count belongs to the thread: `park` returns
 //!   [`WakeReason::Refused`] at once, and [`block`] really blocks the thread.
 
-use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use super::core::{Alarm, BUDGET, Hub};
@@ -269,13 +268,7 @@ impl Hub {
 
     /// [`prepare_park`](Self::prepare_park) with a deadline, a token or an interrupt.
     #[cold]
-    fn prepare_park_slow(
-        &self,
-        key: Key,
-        deadline: Option<Instant>,
-        what: &'static str,
-        low: Option<NonZeroUsize>,
-    ) -> bool {
+    fn prepare_park_slow(&self, key: Key, deadline: Option<Instant>, what: &'static str, low: u32) -> bool {
         let mut tasks = self.tasks.borrow_mut();
         let task = tasks.get_mut(key).expect("whoever runs has a task");
         if let Some(interrupt) = task.take_interrupt() {

@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn who_waits_leaves_from_any_place_and_the_others_keep_their_order() {
-        let mut slab = Slab::new();
+        let mut slab = Slab::<u32>::new();
         let keys: Vec<Key> = (0..4).map(|number| slab.insert(number)).collect();
         let mut waiters = Waiters::default();
         let in_order = |waiters: &Waiters| waiters.iter().collect::<Vec<_>>();

@@ -13,7 +13,6 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 use std::rc::Rc;
 
 use super::interrupt::{self, Interrupt};
@@ -81,27 +80,29 @@ type Rest = (
     Option<Rc<Tree>>,
 );
 
-/// One greenlet, or the thread's own stack.
+/// One greenlet, or the thread's own stack. What each park and turn looks at comes first: it is to lie in one cache line, with eight
+/// bytes of the slab's before it.
+#[repr(C)]
 pub(super) struct Task {
-    /// Where it stands.
-    pub(super) state: State,
-    /// It was unparked while it was not parked: its next park returns at once.
-    pub(super) token: bool,
     /// What there is to run.
     pub(super) body: Body,
-    /// What it runs and how it is described; `None` for the thread's own stack, and for a greenlet at its very end.
-    pub(super) job: Option<JobRef>,
+    /// What is to be raised in it, oldest first. Boxed, because almost no greenlet ever has one.
+    #[expect(clippy::box_collection, reason = "a pointer in each task instead of a deque")]
+    pub(super) interrupts: Option<Box<VecDeque<Interrupt>>>,
     /// Ends its wait at the deadline, if it has one. Cancelled by whoever makes it ready.
     pub(super) alarm: Option<TimerKey>,
     /// What it waits for, in a word, while parked.
     pub(super) waits_for: &'static str,
-    /// About where its frames ended when it last parked.
-    pub(super) low: Option<NonZeroUsize>,
+    /// About where its frames ended when it last parked, see `coroutine::low`.
+    pub(super) low: u32,
+    /// Where it stands.
+    pub(super) state: State,
+    /// It was unparked while it was not parked: its next park returns at once.
+    pub(super) token: bool,
     /// How many `shield`s it is in: interrupts stay pending meanwhile.
     pub(super) shields: u32,
-    /// What is to be raised in it, oldest first. Boxed, because almost no greenlet ever has one.
-    #[expect(clippy::box_collection, reason = "a pointer in each task instead of a deque")]
-    pub(super) interrupts: Option<Box<VecDeque<Interrupt>>>,
+    /// What it runs and how it is described; `None` for the thread's own stack, and for a greenlet at its very end.
+    pub(super) job: Option<JobRef>,
     /// Storage of the greenlet-local variables, made at their first use.
     pub(super) locals: Option<Box<Box<dyn Any>>>,
     /// What it shares with the greenlets that it spawned, or was spawned by.
@@ -128,15 +129,15 @@ impl Task {
     #[inline(always)]
     fn new(state: State, body: Body, job: Option<JobRef>, tree: Option<Rc<Tree>>) -> Task {
         Task {
-            state,
-            token: false,
             body,
-            job,
+            interrupts: None,
             alarm: None,
             waits_for: "its start",
-            low: None,
+            low: 0,
+            state,
+            token: false,
             shields: 0,
-            interrupts: None,
+            job,
             locals: None,
             tree,
             #[cfg(feature = "monkey")]
