@@ -31,8 +31,10 @@ use crate::sys::{poll, process};
 /// How a wait for a descriptor ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
-    /// Try again: the operation may succeed now.
+    /// Try the operation again: it may succeed now.
     Ready,
+    /// Wait again: it was nothing, or not for the caller.
+    Again,
     /// The deadline passed.
     TimedOut,
     /// The source was closed.
@@ -146,7 +148,10 @@ impl Registration {
         }
     }
 
-    /// Parks the caller until the direction is ready. It stays first in line until the returned turn is dropped.
+    /// Parks the caller until there is news of the direction. It stays in line until the turn is left or dropped.
+    ///
+    /// There is no loop in here because of what that would have to keep meanwhile: of a greenlet that waits, each cache line of
+    /// frames is cold when it goes on.
     pub(crate) fn wait(
         &self,
         direction: Direction,
@@ -154,35 +159,34 @@ impl Registration {
         what: &'static str,
         turn: &mut Turn,
     ) -> Waited {
+        let key = self.key;
         let Some(hub) = current::hub() else {
             return Waited::Refused;
         };
         let me = hub.running.get().unwrap_or(hub.root);
-        if turn.place.is_some_and(|(.., who)| who != me) {
+        if turn.place.as_ref().is_some_and(|place| place.me != me) {
             // An operation in a generator has changed greenlets.
             *turn = Turn::default();
         }
-        loop {
-            match hub.sources.borrow_mut().get_mut(self.key) {
-                None => return Waited::Closed,
-                Some(state) if state.ended => return Waited::Closed,
-                Some(state) => {
-                    let half = state.half(direction);
-                    if turn.place.is_none() {
-                        half.waiters.push_back(me);
-                        hub.source_waiters.set(hub.source_waiters.get() + 1);
-                        turn.place = Some((*self, direction, me));
-                    }
-                    if half.ready && half.waiters.front() == Some(me) {
-                        return Waited::Ready;
-                    }
-                }
-            }
-            match park::park(deadline, what) {
-                WakeReason::Unparked => {}
-                WakeReason::TimedOut => return Waited::TimedOut,
-                WakeReason::Refused => return Waited::Refused,
-            }
+        if turn.place.is_none() && hub.stand_in_line(key, direction, me) {
+            turn.place = Some(Place {
+                source: key,
+                direction,
+                me,
+            });
+        }
+        match hub.turn_of_source(key, direction, me) {
+            Waited::Again => {}
+            waited => return waited,
+        }
+        match park::park(deadline, what) {
+            WakeReason::Unparked => {}
+            WakeReason::TimedOut => return Waited::TimedOut,
+            WakeReason::Refused => return Waited::Refused,
+        }
+        match current::hub() {
+            Some(hub) => hub.turn_of_source(key, direction, me),
+            None => Waited::Refused,
         }
     }
 
@@ -205,16 +209,34 @@ impl Registration {
 /// A place in a source's queue; leaves it when dropped, and wakes the next if there is something for it.
 #[derive(Default)]
 pub(crate) struct Turn {
-    /// Where and as whom the caller stands in line.
-    place: Option<(Registration, Direction, Key)>,
+    /// Where the caller stands in line.
+    place: Option<Place>,
+}
+
+/// A place in line.
+struct Place {
+    /// The source in the table of the calling thread's hub.
+    source: Key,
+    /// Who stands there.
+    me: Key,
+    /// In which of its lines.
+    direction: Direction,
 }
 
 impl Turn {
     /// Leaves. With `drained`, the operation that was waited for proves that there was no more to be had.
     #[inline]
     pub(crate) fn leave(mut self, drained: bool) {
-        if let Some(place) = self.place.take() {
-            leave(place, drained);
+        self.leave_place(drained);
+    }
+
+    /// Leaves, if it stands in line.
+    #[inline]
+    fn leave_place(&mut self, drained: bool) {
+        if let Some(Place { source, me, direction }) = self.place.take()
+            && let Some(hub) = current::hub()
+        {
+            hub.leave_line(source, direction, me, drained);
         }
     }
 }
@@ -222,35 +244,61 @@ impl Turn {
 impl Drop for Turn {
     #[inline]
     fn drop(&mut self) {
-        if let Some(place) = self.place.take() {
-            leave(place, false);
-        }
-    }
-}
-
-/// Leaves a place in a source's queue.
-fn leave((registration, direction, me): (Registration, Direction, Key), drained: bool) {
-    let Some(hub) = current::hub() else { return };
-    let next = {
-        let mut sources = hub.sources.borrow_mut();
-        // Not there: an operation has ended the hub in which it waited.
-        let Some(state) = sources.get_mut(registration.key) else {
-            return;
-        };
-        hub.source_waiters.set(hub.source_waiters.get() - 1);
-        let half = state.half(direction);
-        if drained {
-            half.drained();
-        }
-        half.waiters.remove(me);
-        if half.ready { half.waiters.front() } else { None }
-    };
-    if let Some(next) = next {
-        hub.wake(next, Reason::Unparked);
+        self.leave_place(false);
     }
 }
 
 impl Hub {
+    /// Puts a task into a source's line; `false` if there is no such source.
+    #[inline(always)]
+    fn stand_in_line(&self, source: Key, direction: Direction, me: Key) -> bool {
+        let mut sources = self.sources.borrow_mut();
+        let Some(state) = sources.get_mut(source).filter(|state| !state.ended) else {
+            return false;
+        };
+        state.half(direction).waiters.push_back(me);
+        self.source_waiters.set(self.source_waiters.get() + 1);
+        true
+    }
+
+    /// Whether the turn of a task that stands in a source's line has come.
+    #[inline(always)]
+    fn turn_of_source(&self, source: Key, direction: Direction, me: Key) -> Waited {
+        match self.sources.borrow_mut().get_mut(source) {
+            Some(state) if !state.ended => {
+                let half = state.half(direction);
+                if half.ready && half.waiters.front() == Some(me) {
+                    Waited::Ready
+                } else {
+                    Waited::Again
+                }
+            }
+            _ => Waited::Closed,
+        }
+    }
+
+    /// Takes a task out of a source's line.
+    #[inline(never)]
+    fn leave_line(&self, source: Key, direction: Direction, me: Key, drained: bool) {
+        let next = {
+            let mut sources = self.sources.borrow_mut();
+            // Not there: an operation has ended the hub in which it waited.
+            let Some(state) = sources.get_mut(source) else {
+                return;
+            };
+            self.source_waiters.set(self.source_waiters.get() - 1);
+            let half = state.half(direction);
+            if drained {
+                half.drained();
+            }
+            half.waiters.remove(me);
+            if half.ready { half.waiters.front() } else { None }
+        };
+        if let Some(next) = next {
+            self.wake(next, Reason::Unparked);
+        }
+    }
+
     /// An event of the poller.
     #[inline]
     pub(super) fn source_ready(&self, key: Key, readiness: Readiness) {

@@ -244,6 +244,7 @@ impl<T: AsFd> Source<T> {
             self.check_open()?;
             match waited {
                 Waited::Ready => {}
+                Waited::Again => continue,
                 // What came in time is taken, though the hub has not heard of it yet.
                 Waited::TimedOut => return uninterrupted(|| operation(self.get_ref())),
                 Waited::Closed => return Err(socket::closed()),

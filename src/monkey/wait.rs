@@ -167,21 +167,24 @@ impl Wait {
     /// Parks until an event.
     fn wait_for(&mut self, registration: Registration, deadline: Option<Instant>) -> Next {
         let (direction, what) = (self.direction, self.what);
-        let turn = &mut self.turn;
-        match hooks::quietly(|| registration.wait(direction, deadline, what, turn)) {
-            Some(Waited::Ready) => Next::Retry,
-            // Who waits until a time asks by himself what came until then.
-            Some(Waited::TimedOut) if self.expired == libc::ETIMEDOUT => Next::Fail(self.expired),
-            // Closed since the time was up.
-            Some(Waited::TimedOut) if registration.may_try(direction).is_none() => Next::Fail(libc::EBADF),
-            // What came in time is taken, though the hub has not heard of it yet.
-            Some(Waited::TimedOut) => {
-                self.is_over = true;
-                Next::Retry
-            }
-            Some(Waited::Closed) => Next::Fail(libc::EBADF),
-            Some(Waited::Refused) => Next::Block,
-            None => Next::Fail(libc::ECANCELED),
+        loop {
+            let turn = &mut self.turn;
+            return match hooks::quietly(|| registration.wait(direction, deadline, what, turn)) {
+                Some(Waited::Ready) => Next::Retry,
+                Some(Waited::Again) => continue,
+                // Who waits until a time asks by himself what came until then.
+                Some(Waited::TimedOut) if self.expired == libc::ETIMEDOUT => Next::Fail(self.expired),
+                // Closed since the time was up.
+                Some(Waited::TimedOut) if registration.may_try(direction).is_none() => Next::Fail(libc::EBADF),
+                // What came in time is taken, though the hub has not heard of it yet.
+                Some(Waited::TimedOut) => {
+                    self.is_over = true;
+                    Next::Retry
+                }
+                Some(Waited::Closed) => Next::Fail(libc::EBADF),
+                Some(Waited::Refused) => Next::Block,
+                None => Next::Fail(libc::ECANCELED),
+            };
         }
     }
 
