@@ -1,5 +1,5 @@
-//! The C library's own functions, where a system call does not replace them: names, joining threads, and closing streams. Found when first wanted, far
-//! from any path that has to be fast.
+//! The C library's own functions, where a system call does not replace them: names, joining threads, and closing streams. Found
+//! when first wanted, far from any path that has to be fast.
 #![expect(unsafe_code, reason = "calls functions that the dynamic linker finds")]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
