@@ -112,6 +112,8 @@ pub(super) struct Task {
     pub(super) hooks: super::hook_state::HookState,
 }
 
+const _: () = assert!(size_of::<u64>() + std::mem::offset_of!(Task, token) < 64);
+
 impl Task {
     /// The record of the thread's own stack, which is running.
     pub(super) fn root() -> Task {
