@@ -2,8 +2,8 @@
 //!
 //! A [`Remote`] belongs to one thread at a time. It is never freed, so that an [`Unparker`](super::park::Unparker) may
 //! hold a plain reference; when its thread ends it goes to a pool, and the next thread that needs one takes it. Keys of
-//! its former owner find nothing then, because the new owner's generations begin where the old one's ended. One that has used up half of
-//! them is left alone for ever.
+//! its former owner find nothing then, because the new owner's generations begin where the old one's ended. One that has used
+//! up half of them is left alone for ever.
 //!
 //! ```text
 //!   waker's thread                          owner's thread

@@ -40,16 +40,17 @@ const SET: usize = 8;
 /// No page is smaller.
 const PAGE: usize = 4096;
 
-/// Whether that many bytes can be read there: none, or as many as a set of signals has, at least. The kernel reads a set before it refuses
-/// to do with it what it does not know.
+/// Whether that many bytes can be read there: none, or as many as a set of signals has, at least. The kernel reads a set before it
+/// refuses to do with it what it does not know; a page is there as a whole or not at all.
 pub(super) fn is_memory(place: *const u8, length: usize) -> bool {
     let first = place as usize;
     let Some(last) = first.checked_add(length.saturating_sub(SET)) else {
         return false;
     };
     let can_read = |at: usize| system!(SYS_rt_sigprocmask, -1_isize, at, 0, SET) != error(libc::EFAULT);
+    let mut others = (first..last).step_by(PAGE).filter(|at| at / PAGE != last / PAGE);
     // The kernel takes null for no set.
-    length == 0 || (first != 0 && can_read(last) && (first..last).step_by(PAGE).all(can_read))
+    length == 0 || (first != 0 && can_read(last) && others.all(can_read))
 }
 
 #[cfg(test)]
