@@ -1,5 +1,6 @@
 //! Descriptors of any kind, made waitable.
 
+use std::cell::Cell;
 use std::io::{self, PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -162,6 +163,32 @@ fn a_newcomer_does_not_overtake_who_has_been_woken() {
     assert_eq!(newcomer.get().expect("did not panic"), 2);
     first.join();
     assert_eq!(first.value(), Some(&1));
+}
+
+#[test]
+fn who_is_woken_for_nothing_does_not_overtake_who_came_first() {
+    let (reader, mut writer) = sources();
+    let reader = Rc::new(reader);
+    let first = reading(&reader);
+    until_parked(&first, "read");
+    let read = Rc::new(Cell::new(0));
+    let second = iora::spawn({
+        let (reader, read) = (reader.clone(), read.clone());
+        move || {
+            iora::shield(|| {
+                let mut byte = [0];
+                (&*reader).read_exact(&mut byte).expect("reads");
+                read.set(byte[0]);
+            });
+        }
+    });
+    until_parked(&second, "read");
+    // Its turn comes before the hub hears of what is written.
+    second.kill_nowait();
+    writer.write_all(&[1, 2]).expect("writes");
+    assert_eq!(first.get().expect("did not panic"), 1);
+    second.join();
+    assert_eq!(read.get(), 2);
 }
 
 #[test]

@@ -52,6 +52,20 @@ fn it_ends_every_wait_on_the_threads_own_stack_and_on_a_greenlets() {
 }
 
 #[test]
+fn the_limit_of_a_wait_that_was_woken_before_does_not_end_the_next() {
+    let limit = Duration::from_millis(20);
+    let queue = Rc::new(Queue::new());
+    let there = queue.clone();
+    let getter = iora::spawn(move || (there.get_timeout(limit), there.get()));
+    iora::yield_now();
+    queue.put(1).expect("open");
+    iora::sleep(limit + SHORT);
+    queue.put(2).expect("open");
+    let (first, second) = getter.get().unwrap();
+    assert_eq!((first, second), (Ok(1), Ok(2)));
+}
+
+#[test]
 fn what_finishes_in_time_gives_its_value() {
     assert_eq!(iora::timeout(LONG, || 7), Ok(7));
     assert_eq!(
